@@ -18,7 +18,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "day", "dom", "dayofmonth", "dd", "dy", "tag", "jour", "dia", "giorno", "dag", "dzien", "den",
     ),
     "clock": ("hrmin", "hhmm", "hourmin"),
-    "hour": ("hour", "hr", "hh", "stunde", "heure", "hora", "ora", "uur", "godzina", "hodina"),
+    "hour": ("hour", "hr", "hh", "hhutc", "stunde", "heure", "hora", "ora", "uur", "godzina", "hodina"),
     "minute": ("minute", "min", "minutes"),
 }  # fmt: skip
 """Parts of a date by ``plain_name`` without accents, the preferred name first; ``clock`` is hours and minutes as one

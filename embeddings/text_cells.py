@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings import month_words, spreadsheet_days
+from fluxlens.embeddings import clocks, month_words, spreadsheet_days
 from fluxlens.models.errors import DataWarning, InputError
 
 MISSING_TEXT = ("", "na", "n/a", "n.a.", "nan", "null", "none", "-", "--", ".")
@@ -19,6 +19,10 @@ GROUPED = r"[-+]?\d{1,3}(,\d{3})+\.\d+|[-+]?\d{1,3}(\.\d{3})+,\d+"
 """Numbers with marks both between thousands and before decimals, which leave no doubt: 1,234.5 and 1.234,5."""
 MISSING_BELOW = -9000.0
 """Numbers below are the codes for missing values in use (-9999, -99999)."""
+MISSING_OF_STATIONS = (-99.0, -99.9, -99.99)
+"""Codes of weather stations: neither weather nor GPP reaches them."""
+MISSING_ABOVE = 1e15
+"""Numbers from here on are fill values of NetCDF that a file does not declare: 1e20, 9.97e36."""
 MISSING_NUMBERS = (-999.0, -999.9, -999.99, -6999.0)
 """Further codes for missing values of weather services and towers."""
 MONTH_WORDS = (
@@ -149,7 +153,30 @@ def is_missing(values: np.ndarray) -> np.ndarray:
     numpy.ndarray
         bool of the same shape; also True for NaN and infinite numbers.
     """
-    return ~np.isfinite(values) | (values < MISSING_BELOW) | np.isin(values, MISSING_NUMBERS)
+    is_code = (values < MISSING_BELOW) | (values >= MISSING_ABOVE) | np.isin(values, MISSING_NUMBERS)
+    return ~np.isfinite(values) | is_code
+
+
+def is_missing_weather(values: np.ndarray) -> np.ndarray:
+    """Which numbers of weather or GPP are codes for missing values: those of all tables, and of weather services.
+
+    Parameters
+    ----------
+    values : numpy.ndarray
+        (row,) of one variable in any unit, which has neither -99 nor thousands beside tens.
+
+    Returns
+    -------
+    numpy.ndarray
+        bool (row,).
+    """
+    missing = is_missing(values) | np.isin(values, MISSING_OF_STATIONS)
+    # 9999 is a number of some units (kJ m-2 d-1), and 999 of W m-2, but not beside values that all lie far below it.
+    for codes, at_most in (((9999.0, 9999.9, 99999.0), 1000.0), ((999.0, 999.9, 999.99), 450.0)):
+        rest = values[~(missing | np.isin(values, codes))]
+        if len(rest) and np.abs(rest).max() < at_most:
+            missing |= np.isin(values, codes)
+    return missing
 
 
 def to_times(column: pd.Series, what: str) -> np.ndarray:
@@ -225,6 +252,8 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
     # JavaScript, and so Earth Engine's print of a date: Sun May 12 2019 10:50:31 GMT+0000 (Coordinated Universal Time)
     text = text.str.replace(r"^[A-Z][a-z]{2} ([A-Z][a-z]{2} .*) GMT\+0000.*$", r"\1", regex=True)
     text = text.str.replace(r"(\d) (UTC|GMT)$", r"\1", regex=True)
+    # Other zones as offsets, which lead to UTC.
+    text = clocks.to_offsets(text)
     # Midnights of a zone are dates: in UTC those of Europe would be of the day before.
     if text.str.fullmatch(r".*[T ]00:00(:00(\.0+)?)?\s*[+-]\d\d(:?\d\d)?").all():
         text = text.str.replace(r"[T ]00:00.*$", "", regex=True)

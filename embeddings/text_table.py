@@ -612,16 +612,23 @@ def _spaced_cells(line: str) -> list[str]:
 
 
 def split_cells(line: str, separator: str) -> list[str]:
-    """Cells of one line without blanks and quotes; quoted separators are not looked for.
+    """Cells of one line without blanks and quotes; separators inside of quotes separate nothing.
 
     Parameters
     ----------
     line : str
         With or without its line end.
     separator : str
-        One character.
+        One character; a blank for text aligned with blanks.
     """
-    return [cell.strip().strip('"').strip() for cell in line.strip("\r\n").split(separator)]
+    line = line.strip("\r\n")
+    if separator == " ":
+        return _spaced_cells(line)
+    cells = line.split(separator)
+    # Decimal commas in quotes, between commas; quotes that are not closed are none.
+    if '"' in line and any(cell.count('"') % 2 for cell in cells) and line.count('"') % 2 == 0:
+        cells = next(csv.reader([line], delimiter=separator, skipinitialspace=True), [])
+    return [cell.strip().strip('"').strip() for cell in cells]
 
 
 def parse_columns(
@@ -662,8 +669,9 @@ def parse_columns(
         A cell of a number is none, or rows cannot be split (``pandas.errors.ParserError``).
     """
     options = {
-        "sep": separator, "header": None, "names": list(dtypes), "usecols": at, "index_col": False,
-        "skiprows": skip_rows, "skip_blank_lines": True, "nrows": max_rows, "dtype": dtypes, "decimal": decimal,
+        "sep": r"\s+" if separator == " " else separator, "header": None, "names": list(dtypes), "usecols": at,
+        "index_col": False, "skiprows": skip_rows,
+        "skip_blank_lines": True, "nrows": max_rows, "dtype": dtypes, "decimal": decimal,
         "na_values": na_values, "skipinitialspace": True, "encoding": encoding, "encoding_errors": "replace",
         "low_memory": True,
     }  # fmt: skip

@@ -18,6 +18,7 @@ from fluxlens.embeddings.gpp.drivers import daily_drivers, pixel_drivers
 from fluxlens.embeddings.gpp.table_days import UNKNOWN_LATITUDE, embed_series
 from fluxlens.embeddings.gpp.table_resolution import MODIS_M, row_resolution_m
 from fluxlens.embeddings.scenes.acquisitions import to_epoch_day
+from fluxlens.embeddings.towers import plausibility
 from fluxlens.models.embedder import Embedder
 from fluxlens.models.errors import InputError
 from fluxlens.models.fusion import WINDOW_DAYS
@@ -102,6 +103,8 @@ def read(path: str | Path, need_gpp: bool = False, resolution_m: float | None = 
     )
     for name in (*DAILY_COLUMNS, *DAILY_WEATHER, *(["gpp"] if "gpp" in table else [])):
         table[name] = text_cells.to_numbers(table[name], path.name)
+    if "gpp" in table:
+        plausibility.check_gpp(path.name, table["gpp"].dropna().to_numpy(), "gpp", "gC m-2 d-1")
     # Another unit gives plausible, wrong GPP: refuse rather than guess.
     tables.check_reflectance(table[list(DAILY_COLUMNS)])
     _check_weather(table, path.name)

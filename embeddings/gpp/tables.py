@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings import text_cells, text_table
+from fluxlens.embeddings.gpp import stated_units
 from fluxlens.embeddings.gpp.table_features import BANDS, MERRA2_COLUMNS
 from fluxlens.embeddings.gpp.table_resolution import looks_coarse, row_resolution_m
 from fluxlens.embeddings.meteorology import extraterrestrial_radiation
@@ -22,6 +23,7 @@ from fluxlens.embeddings.place_columns import (
 )
 from fluxlens.embeddings.readers.reflectance_units import DARKEST
 from fluxlens.embeddings.readers.series_columns import date_columns, to_utc_times
+from fluxlens.embeddings.towers import plausibility
 from fluxlens.embeddings.unpacking import GZIP_MAGIC, ZIP_MAGIC, has_magic
 from fluxlens.models.errors import InputError
 
@@ -95,7 +97,12 @@ def read_rows(path: str | Path, need: tuple[str, ...]) -> pd.DataFrame:
         ) from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError):
         raw = pd.DataFrame()
-    if not set(need) <= set(raw):
+    # Text among numbers, and comments among rows: headers once more, decimal commas in quotes.
+    is_plain = set(need) <= set(raw) and not (
+        any(pd.api.types.is_string_dtype(raw[name]) for name in need if name not in ("site", "date"))
+        or raw.iloc[:, 0].astype(str).str.startswith("#").any()
+    )
+    if not is_plain:
         # Semicolons, decimal commas, other encodings, lines above the header, Parquet.
         try:
             cells = text_table.read_table(path, "table")
@@ -134,7 +141,7 @@ def clean(raw: pd.DataFrame, need_gpp: bool = False, resolution_m: float | None 
     InputError
         When a column is missing, or a value is not what it should be.
     """
-    raw = rename_site_and_date(raw)
+    raw = stated_units.check(rename_site_and_date(raw))
     need = ["site", "date", *BANDS, *(["GPP"] if need_gpp else [])]
     if lost := [name for name in need if name not in raw]:
         raise InputError(
@@ -154,6 +161,8 @@ def clean(raw: pd.DataFrame, need_gpp: bool = False, resolution_m: float | None 
             out[name] = text_cells.to_numbers(raw[name], "the table")
     # A table in other units gives plausible, wrong GPP: refuse rather than guess.
     _check_units(out)
+    if "GPP" in out:
+        plausibility.check_gpp("the table", out["GPP"].dropna().to_numpy(), "GPP", "gC m-2 d-1")
     out["lat"] = _latitude(raw)
     _check_light(out)
     out["type"] = raw["PFT"].fillna("unknown").astype(str).values if "PFT" in raw else "unknown"

@@ -18,6 +18,7 @@ from fluxlens.embeddings.geometry import Grid
 from fluxlens.embeddings.readers import raster_file, weather_units
 from fluxlens.embeddings.readers.cf_packing import unpack
 from fluxlens.embeddings.scenes import schema
+from fluxlens.embeddings.units import parse_unit
 from fluxlens.models.errors import InputError
 
 VARIABLES: dict[str, tuple[str, ...]] = {
@@ -193,8 +194,8 @@ def _in_units(name: str, values: xr.DataArray) -> xr.DataArray:
     """Radiation in W m-2, temperature in degC, pressure in hPa, rain in mm d-1, by the variable's own units."""
     kind = KIND.get(name, "tair")
     # What the file says of its unit is believed before the product's usual one.
-    unit = weather_units.parse_unit(kind, str(values.attrs.get("units", "")))
-    unit = unit or weather_units.parse_unit(kind, DEFAULT_UNITS[name])
+    unit = parse_unit(kind, str(values.attrs.get("units", "")))
+    unit = unit or parse_unit(kind, DEFAULT_UNITS[name])
     return unit.convert(values)
 
 

@@ -33,8 +33,10 @@ from fluxlens.embeddings.readers.series_shapes import (
     to_one_row_per_pass,
     without_units_row,
 )
+from fluxlens.embeddings.readers.weather_header import check_stated_units, without_units_rows
 from fluxlens.embeddings.readers.weather_shapes import to_one_column_per_variable
 from fluxlens.embeddings.text_cells import find_column
+from fluxlens.embeddings.units import Unit
 from fluxlens.models.errors import DataWarning, InputError
 from fluxlens.models.sensors import SENSORS, SensorSpec
 
@@ -226,7 +228,8 @@ def read_weather(
     if isinstance(weather, xr.Dataset):
         return {None: weather}
     is_text = not isinstance(weather, pd.DataFrame) and Path(weather).suffix.lower() not in text_table.PARQUET
-    table, what = _loaded(weather, "weather table")
+    # A row of units is kept, since weather is converted by it.
+    table, what = _loaded(weather, "weather table", has_units=True)
     keys = [find_column(table, ID_NAMES), *date_columns(table)]
     table = to_one_column_per_variable(
         table, [key for key in keys if key is not None], what, weather_table.find_columns
@@ -236,8 +239,9 @@ def read_weather(
         if is_text:
             return {None: weather_table.open(weather)}
         return {None: weather_table.read_frame(table, what)}
+    table, columns = _weather_columns(table, what)
     ids, days = to_ids(table, what), to_epoch_days(table, what)
-    values = _weather_of_contract(table, days, what)
+    values = _weather_of_contract(table, columns, days, what)
     out = _by_series(values, ids, days, what)
     _note_series_without(values, ids, what)
     return out
@@ -287,16 +291,30 @@ def _note_series_without(values: pd.DataFrame, ids: np.ndarray, what: str) -> No
         warnings.warn(f"{'; '.join(notes)}: GPP of those goes without it.", DataWarning, stacklevel=3)
 
 
-def _weather_of_contract(table: pd.DataFrame, days: np.ndarray, what: str) -> pd.DataFrame:
+def _weather_columns(
+    table: pd.DataFrame, what: str
+) -> tuple[pd.DataFrame, dict[str, tuple[str, Unit | None]]]:
+    """Rows of data, and the column and the stated unit of each variable of weather."""
+    lower = [str(column).strip().lower() for column in table.columns]
+    names = dict(zip(lower, table.columns, strict=True))
+    found = weather_table.find_columns(table.set_axis(lower, axis=1))
+    columns = {variable: (names[column], unit) for variable, (column, unit) in found.items()}
+    check_stated_units(what, columns)
+    table, columns = without_units_rows(what, table, columns)
+    # A row of dashes says no unit, and is no row.
+    return without_units_row(table, what), columns
+
+
+def _weather_of_contract(
+    table: pd.DataFrame, columns: dict[str, tuple[str, Unit | None]], days: np.ndarray, what: str
+) -> pd.DataFrame:
     """Columns sw_in, tair, vpd, precip (row) in the units of the contract, of a table with a row per id and day."""
-    frame = table.set_axis([str(column).strip().lower() for column in table.columns], axis=1)
-    columns = weather_table.find_columns(frame)
     if not columns:
         raise InputError(
             f"Got {what} with {', '.join(map(str, table.columns))[:80]}, need sw_in in W m-2, tair in degC, vpd in hPa"
             " or precip in mm d-1; rename the columns."
         )
-    numbers = {name: text_cells.to_numbers(frame[column], what) for name, (column, _) in columns.items()}
+    numbers = {name: text_cells.to_numbers(table[column], what) for name, (column, _) in columns.items()}
     values = pd.DataFrame(numbers).apply(weather_table.without_no_data)
     notes: list[str] = []
     values = weather_table.without_empty(values, columns, what, notes)
@@ -312,12 +330,13 @@ def _weather_of_contract(table: pd.DataFrame, days: np.ndarray, what: str) -> pd
     return values
 
 
-def _loaded(table: str | Path | pd.DataFrame, what: str) -> tuple[pd.DataFrame, str]:
-    """The rows, and the table in words."""
+def _loaded(table: str | Path | pd.DataFrame, what: str, has_units: bool = False) -> tuple[pd.DataFrame, str]:
+    """The rows, with a row of units only where asked for, and the table in words."""
     if isinstance(table, pd.DataFrame):
         return text_table.with_index(table), f"the {what}"
     name = f"the {what} {Path(table).name}"
-    return without_units_row(text_table.read_table(table, what), name), name
+    rows = text_table.read_table(table, what)
+    return rows if has_units else without_units_row(rows, name), name
 
 
 def _usable(

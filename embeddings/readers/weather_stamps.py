@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from fluxlens.embeddings import month_words, spreadsheet_days
+from fluxlens.embeddings import clocks, month_words, spreadsheet_days
 from fluxlens.embeddings.date_columns import DATE_WORDS, find_parts
 from fluxlens.embeddings.month_words import without_accents
 from fluxlens.embeddings.text_cells import MONTH_WORDS
@@ -27,6 +27,7 @@ TIMES = (
     "system:time_start",
     "system:index",
     "mess_datum",
+    "timestamp_1",
     *DATE_WORDS,
 )
 CLOCK = r"\d{1,2}:\d\d(:\d\d)?"
@@ -111,12 +112,17 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
         return pd.DatetimeIndex(pd.to_datetime(text.astype("int64"), unit="ms")), True
     if text.str.fullmatch(spreadsheet_days.PATTERN).all():
         return pd.DatetimeIndex(spreadsheet_days.to_times(text)), False
-    offset = text.str.extract(r":\d\d\s*([+-]\d\d:?\d\d)$")[0]
-    if offset.notna().all() and offset.nunique() > 1:
-        # Summer time comes and goes: all in the standard time of the table.
-        hours = offset.str.replace(":", "").astype(int) / 100
-        stamps = pd.to_datetime(text, utc=True, format="ISO8601", errors="coerce").dt.tz_localize(None)
-        return pd.DatetimeIndex(stamps + pd.to_timedelta(hours.min(), unit="h")), False
+    # Words such as CEST as offsets.
+    standard, text = clocks.standard_minutes(text), clocks.to_offsets(text)
+    offset = text.str.extract(r":\d\d(?:[.,]\d+)?\s*([+-]\d\d:?\d\d)$")[0]
+    if offset.notna().all():
+        minutes = offset.map(_minutes_of)
+        standard = int(minutes.min()) if standard is None else standard
+        if (minutes != standard).any():
+            # Summer time comes and goes: all in the standard time of the table.
+            bare = text.str.replace(r"\s*[+-]\d\d:?\d\d$", "", regex=True)
+            stamps, _ = parse_stamps(bare.to_frame(columns[0]), columns, name)
+            return pd.DatetimeIndex(stamps - pd.to_timedelta(minutes - standard, unit="min")), False
     utc = bool(text.str.fullmatch(r".*(Z|[+-]00:?00)").all())
     # The local date counts for daily rows: a stamp of local midnight with an offset is that local day.
     bare = text.str.replace(r"\s*(Z|UTC|[+-]\d\d:?\d\d)$", "", regex=True).where(text.str.contains(":"), text)
@@ -126,6 +132,9 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
         if halves.notna().all(axis=None):
             days, _ = parse_stamps(halves[[0]], [0], name)
             return days + _from_hour_0(_clock_of(halves[1])), utc
+    # EddyPro's biomet files.
+    if bare.str.fullmatch(r"\d{4}-\d\d-\d\d \d{4}").all():
+        return _parsed(bare, "%Y-%m-%d %H%M", name), utc
     compact = bare.str.replace(r"\.0$", "", regex=True)
     # By the number of digits: pandas would read eight of them as nanoseconds since 1970.
     for digits, form in (
@@ -153,6 +162,12 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
         return _parsed(written, "ISO8601", name), utc
     month_words.refuse_short_years(bare, of)
     return _parsed(bare, "ISO8601", name), utc
+
+
+def _minutes_of(offset: str) -> int:
+    """Minutes east of Greenwich of ``+01:00`` or ``+0100``."""
+    digits = offset[1:].replace(":", "")
+    return (int(digits[:2]) * 60 + int(digits[2:])) * (-1 if offset[0] == "-" else 1)
 
 
 def _joined_stamps(frame: pd.DataFrame, columns: list[str], parts: dict[str, str]) -> pd.DatetimeIndex:

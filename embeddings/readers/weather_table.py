@@ -15,18 +15,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from fluxlens.embeddings import meteorology
+from fluxlens.embeddings import clocks, meteorology
 from fluxlens.embeddings.date_columns import find_parts
 from fluxlens.embeddings.readers import weather_units
+from fluxlens.embeddings.readers.weather_header import check_stated_units, is_of_logger, without_units_rows
 from fluxlens.embeddings.readers.weather_shapes import to_one_column_per_variable
 from fluxlens.embeddings.readers.weather_stamps import TIMES, find_time_columns, parse_stamps
-from fluxlens.embeddings.readers.weather_units import DAY_S, Unit
 from fluxlens.embeddings.scenes import schema, validation
+from fluxlens.embeddings.text_cells import is_missing, is_missing_weather
 from fluxlens.embeddings.text_table import Table, read_text_table
+from fluxlens.embeddings.units import DAY_S, Unit, parse_unit
 from fluxlens.models.errors import DataWarning, InputError
 
-NO_DATA_OF_STATIONS = (-99.0, -99.9, -99.99)
-"""Missing values of weather stations: no variable of the table reaches them."""
+PLACE_OF_SENSOR = re.compile(r"(_pi)?(_f)?(_\d+_\d+_(\d+|a))$|_pi(_f)?$|_(avg|tot|smp)$")
+"""Ends of names in AmeriFlux BASE and EddyPro's biomet files, and in tables of Campbell's loggers."""
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "sw_in": (
@@ -35,19 +37,20 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "surface_solar_radiation_downwards_sum", "ssrd", "ssrd_sum", "rsds", "swdown", "allsky_sfc_sw_dwn",
         "surface_solar_radiation_downwards_hourly",
         "solar_radiation_flux", "solar_radiation", "global_radiation", "globalstrahlung", "srad", "swin", "rg", "rg_f",
-        "rs", "ghi", "qq",
+        "rs", "ghi", "qq", "slrw", "slrkw", "slrmj",
     ),
     "tair": (
         "tair", "ta_f", "ta_f_mds", "ta", "ta_era", "t2m", "t2m_mean", "temperature_2m_mean", "temperature_2m",
         "2m_temperature", "mean_2m_air_temperature",
         "temperature_air", "temperature_mean", "mean_temperature", "air_temperature", "temperature",
-        "tavg", "tmean", "tmed", "temp", "tas", "tair_f", "tg", "tmk", "lufttemperatur",
+        "tavg", "tmean", "tmed", "temp", "tas", "tair_f", "tg", "tmk", "lufttemperatur", "airtc", "airtf",
     ),
     "vpd": ("vpd", "vpd_f", "vpd_f_mds", "vpd_era", "vapour_pressure_deficit", "vapor_pressure_deficit", "vpd_mean"),
     "precip": (
         "precip", "p_f", "p", "p_era", "precipitation_sum", "precipitation", "precipitation_flux", "prectotcorr",
         "prectot", "total_precipitation", "total_precipitation_sum", "tp", "tp_sum", "rainfall",
         "rain_sum", "rain", "pr", "total_precipitation_hourly", "prcp", "prec", "rr", "rsk", "niederschlag",
+        "p_rain",
     ),
 }  # fmt: skip
 """Column names of each variable (lower case), the preferred first. Names that end in a unit are found as well."""
@@ -59,6 +62,7 @@ KNOWN_UNITS = {
     "surface_solar_radiation_downwards": "J m-2", "surface_solar_radiation_downwards_sum": "J m-2",
     "surface_solar_radiation_downwards_hourly": "J m-2", "total_precipitation_hourly": "m",
     "t2m_era": "K",
+    "slrkw": "kW m-2", "slrmj": "MJ m-2", "airtf": "degF",
     "tp": "m", "tp_sum": "m", "total_precipitation": "m", "total_precipitation_sum": "m",
     "pr": "kg m-2 s-1", "tas": "K",
 }  # fmt: skip
@@ -95,9 +99,6 @@ DEW_POINTS = (
 
 HUMIDITIES = ("relative_humidity_2m", "rh2m", "relative_humidity", "rh", "hurs", "hu", "upm", "rh_mean")
 
-NO_DATA_OF_NETCDF = 1e30
-"""The fill value 9.97e36 and its like end up in tables made of NetCDF."""
-
 
 def open(path: str | Path) -> xr.Dataset:
     """Daily weather of a table.
@@ -126,6 +127,8 @@ def open(path: str | Path) -> xr.Dataset:
     try:
         table = read_text_table(path)
     except InputError as error:
+        if "a workbook" in str(error):
+            raise
         raise InputError(f"Got {path}, which is no table, need a CSV of daily weather; {error}") from error
     # Lines above a second header, such as Open-Meteo's, have cells of their own.
     if find_time_columns(table.frame.rename(columns=lambda name: str(name).strip().lower())):
@@ -159,8 +162,11 @@ def read_frame(table: Table | pd.DataFrame, name: str) -> xr.Dataset:
         raise InputError(
             f"Got {name} with two columns called {twice[0]}, need each once; remove or rename one."
         )
-    # Units may stand in the header, in a column's name or in lines above the table.
+    # Units may stand in the header, in a column's name or in lines above the table; Campbell loggers and flux software
+    # put them into the first row, which has to go before anything is known by its cells.
     columns = find_columns(frame, table.preamble)
+    frame, columns = without_units_rows(name, frame, columns)
+    check_stated_units(name, columns)
     # One column of dates, or several that make one together.
     stamp = find_time_columns(frame)
     if stamp and not columns:
@@ -173,8 +179,6 @@ def read_frame(table: Table | pd.DataFrame, name: str) -> xr.Dataset:
             f"Got {name} with columns {', '.join(frame.columns)[:80]}, need time and some of {known}; rename them."
         )
     frame, columns, notes = _with_derived(table, frame, columns)
-    # Campbell loggers and FLUXNET-like exports put units into the first row.
-    frame, columns = _without_units_row(frame, columns)
     try:
         values = pd.DataFrame({one: _column(table, frame, column) for one, (column, _) in columns.items()})
         stamps, zone = parse_stamps(frame, stamp, name)
@@ -191,7 +195,8 @@ def read_frame(table: Table | pd.DataFrame, name: str) -> xr.Dataset:
             f"Got {name} with dates of the year {odd}, need dates from 1800 to 2200; correct them."
         )
     values = without_empty(values, columns, name, notes)
-    daily = _daily(values.set_axis(stamps), columns, zone, stamp, name, notes)
+    is_end = stamp == ["timestamp_end"] or is_of_logger(table.frame)
+    daily = _daily(values.set_axis(stamps), columns, zone, is_end, name, notes)
     # After days are formed: a sum of MJ per half-hour is not a sum of W m-2.
     for one, (_, unit) in columns.items():
         if unit is not None and one in daily:
@@ -353,7 +358,10 @@ def _below_preamble(frame: pd.DataFrame) -> pd.DataFrame:
             or {"year", "doy"} <= parts
             or {"year", "month", "day"} <= parts
         ):
-            below = frame.iloc[index + 1 :].reset_index(drop=True)
+            below = frame.iloc[index + 1 :]
+            # Files put together repeat the header.
+            below = below[(below.astype(str).apply(lambda one: one.str.strip()) != cells).any(axis=1)]
+            below = below.reset_index(drop=True)
             below.columns = [cell or f"unnamed_{place}" for place, cell in enumerate(cells)]
             return below
     return frame
@@ -377,19 +385,24 @@ def find_columns(frame: pd.DataFrame, preamble: tuple[str, ...] = ()) -> dict[st
     stated = _units_of_preamble(preamble)
     out: dict[str, tuple[str, Unit | None]] = {}
     for variable, names in COLUMNS.items():
-        ranked: list[tuple[int, str, Unit | None]] = []
+        ranked: list[tuple[float, str, Unit | None]] = []
         for column in frame.columns:
             base, _, bracket = re.match(r"([^(\[]*)([(\[])?([^)\]]*)", column).groups()
             base = re.sub(r"[\s\-.]+", "_", base.strip(" _"))
+            # AmeriFlux marks who reviewed a sensor and where it stands, loggers what they form of its readings.
+            plain = PLACE_OF_SENSOR.sub("", base)
+            if base not in names and plain in names and _has_numbers(frame[column]):
+                text = bracket or KNOWN_UNITS.get(plain, "")
+                unit = parse_unit(variable, text) if text else None
+                ranked.append((names.index(plain) + 0.5, column, unit))
+                continue
             if base in names:
                 text = bracket or stated.get(base, "") or KNOWN_UNITS.get(base, "")
-                ranked.append(
-                    (names.index(base), column, weather_units.parse_unit(variable, text) if text else None)
-                )
+                ranked.append((names.index(base), column, parse_unit(variable, text) if text else None))
                 continue
             # longest name first, so that sw_in_f_mj is SW_IN_F in MJ and not SW_IN in "f mj"
             for alias in sorted(names, key=len, reverse=True):
-                unit = base.startswith(f"{alias}_") and _suffix_unit(variable, base[len(alias) + 1 :])
+                unit = plain.startswith(f"{alias}_") and _suffix_unit(variable, plain[len(alias) + 1 :])
                 if unit:
                     ranked.append((names.index(alias), column, unit))
                     break
@@ -399,9 +412,15 @@ def find_columns(frame: pd.DataFrame, preamble: tuple[str, ...] = ()) -> dict[st
             # The same name in two products: ERA5 has K and Open-Meteo degC, which no day of one shares with the other.
             if unit is None and column in PRODUCT_TEMPERATURES:
                 middle = pd.to_numeric(frame[column].head(1000), errors="coerce").median()
-                unit = weather_units.parse_unit(variable, "K") if middle > MIN_KELVIN else None
+                unit = parse_unit(variable, "K") if middle > MIN_KELVIN else None
             out[variable] = (column, unit)
     return out
+
+
+def _has_numbers(cells: pd.Series) -> bool:
+    """Whether a column (row,) has a number that is no code for missing, or no rows."""
+    numbers = pd.to_numeric(cells.astype(str).str.replace(",", ".", regex=False), errors="coerce")
+    return not len(cells) or not is_missing(numbers.to_numpy(float)).all()
 
 
 def _suffix_unit(variable: str, suffix: str) -> Unit | None:
@@ -417,7 +436,7 @@ def _suffix_unit(variable: str, suffix: str) -> Unit | None:
     # The minus of an exponent became an underscore with those between words: mm_h_1 was mm_h-1.
     suffix = re.sub(r"(?<=[a-z])_([12])(?=_|$)", r"-\1", suffix)
     text = short.get(suffix, suffix) if variable == "sw_in" else suffix
-    return weather_units.parse_unit(variable, re.sub(r"m2(?=_|$)", "m-2", text).replace("_", " "))
+    return parse_unit(variable, re.sub(r"m2(?=_|$)", "m-2", text).replace("_", " "))
 
 
 def _units_of_preamble(preamble: tuple[str, ...]) -> dict[str, str]:
@@ -433,24 +452,12 @@ def _units_of_preamble(preamble: tuple[str, ...]) -> dict[str, str]:
     return out
 
 
-def _without_units_row(
-    frame: pd.DataFrame, columns: dict[str, tuple[str, Unit | None]]
-) -> tuple[pd.DataFrame, dict[str, tuple[str, Unit | None]]]:
-    """Loggers and flux software write the units as a first row below the names."""
-    if not len(frame):
-        return frame, columns
-    units = {
-        one: weather_units.parse_unit(one, frame[column].iloc[0]) for one, (column, _) in columns.items()
-    }
-    # A row of units has a unit in every column; anything else is data.
-    if not units or not all(units.values()):
-        return frame, columns
-    with_units = {one: (column, unit or units[one]) for one, (column, unit) in columns.items()}
-    return frame.iloc[1:].reset_index(drop=True), with_units
-
-
 def _column(table: Table, frame: pd.DataFrame, column: str) -> np.ndarray:
-    subset = Table(frame, table.encoding, table.separator, table.decimal)
+    # Humidity with the sign of percent; of other variables that is no number.
+    cells = frame[column]
+    if next(iter(_bare_names(frame[[column]]))) in HUMIDITIES:
+        cells = cells.astype(str).str.rstrip("% ")
+    subset = Table(cells.to_frame(column), table.encoding, table.separator, table.decimal)
     return without_no_data(subset.numbers(column)).to_numpy()
 
 
@@ -462,17 +469,11 @@ def without_no_data(values: pd.Series) -> pd.Series:
     values
         (row,) in any unit of weather.
     """
-    values = values.where((values < NO_DATA_OF_NETCDF) & ~values.isin(NO_DATA_OF_STATIONS))
-    # 9999 is a number of some units (kJ m-2 d-1), and 999 of W m-2, but not beside values that all lie far below it.
-    for codes, at_most in (((9999.0, 9999.9, 99999.0), 1000.0), ((999.0, 999.9, 999.99), 450.0)):
-        full = values.isin(codes)
-        if values[~full].abs().max() < at_most:
-            values = values.where(~full)
-    return values
+    return values.where(~is_missing_weather(values.to_numpy(float)))
 
 
 def _daily(
-    values: pd.DataFrame, columns: dict, utc: bool, stamp: list[str], name: str, notes: list[str]
+    values: pd.DataFrame, columns: dict, utc: bool, is_end: bool, name: str, notes: list[str]
 ) -> pd.DataFrame:
     """One row per day: daily rows by their date, finer ones averaged or summed where the day is complete."""
     values = values.sort_index()
@@ -487,15 +488,17 @@ def _daily(
                 f"Got {name} with a row every {step_s / DAY_S:.0f} days, need daily rows; use the daily file."
             )
         return _by_date(values, stamps, utc, name, notes)
-    twice = stamps[stamps.duplicated()]
-    if len(twice):
-        raise InputError(
-            f"Got {name} with {twice[0]:%Y-%m-%d %H:%M} twice ({len(twice)} such rows), "
-            "need one row a step; remove them."
-        )
+    values = _without_repeats(values, name, notes)
+    stamps = pd.DatetimeIndex(values.index)
     # Rows stamped at their end belong to the day in which they began.
-    if stamp == ["timestamp_end"]:
-        stamps = stamps - pd.Timedelta(step_s, "s")
+    step = pd.Timedelta(step_s, "s")
+    if not is_end and clocks.are_ends(stamps, step):
+        notes.append(
+            f"its stamps run from {stamps[0]:%H:%M} of the first day to midnight after the last and are taken for the"
+            " ends of steps"
+        )
+        is_end = True
+    stamps = stamps - step if is_end else stamps
     # A day with holes has no mean: missing night rows would raise its radiation.
     grouped = values.groupby(stamps.floor("D"))
     need = round(DAY_S / step_s)
@@ -525,6 +528,24 @@ def _daily(
             f"Got {name} without a complete day of {need} rows, need whole days; fetch more rows."
         )
     return daily
+
+
+def _without_repeats(values: pd.DataFrame, name: str, notes: list[str]) -> pd.DataFrame:
+    """Rows (row, variable) without those that say once more what another row of their time says."""
+    again = values.index.duplicated()
+    if not again.any():
+        return values
+    twice = f"Got {name} with {values.index[again][0]:%Y-%m-%d %H:%M} twice"
+    if clocks.are_of_summer_time(pd.DatetimeIndex(values.index[again])):
+        raise InputError(
+            f"{twice}, as clocks have it where summer time ends, need standard time; move the stamps of summer, or"
+            " write offsets such as +02:00 behind them all."
+        )
+    alike = values.assign(_time=values.index).duplicated().to_numpy()
+    if (again & ~alike).any():
+        raise InputError(f"{twice} ({int(again.sum())} such rows), need one row a step; remove them.")
+    notes.append(f"{int(again.sum())} rows repeat another one and are left out")
+    return values[~again]
 
 
 def _is_cumulated(values: pd.Series, step_s: float) -> bool:

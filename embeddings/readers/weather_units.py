@@ -7,79 +7,10 @@ several-fold without an error further on, so values without a unit are held agai
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-
-import numpy as np
 import pandas as pd
 from fluxlens.embeddings.meteorology import saturation_vapour_pressure_hpa
 from fluxlens.embeddings.scenes import schema
 from fluxlens.models.errors import InputError
-
-DAY_S = 86400.0
-
-
-@dataclass(frozen=True)
-class Unit:
-    """A linear conversion into the unit of the contract."""
-
-    factor: float
-    offset: float = 0.0
-    """contract value = value x factor + offset."""
-    amount: bool = False
-    """An amount per time step (mm, J m-2): steps of a day are summed; anything else is averaged."""
-
-    def convert(self, values: np.ndarray | pd.Series) -> np.ndarray | pd.Series:
-        """Values in the unit of the contract.
-
-        Parameters
-        ----------
-        values
-            Numbers in this unit, any shape.
-
-        Returns
-        -------
-        numpy.ndarray or pandas.Series
-            ``values * factor + offset``.
-        """
-        return values * self.factor + self.offset
-
-
-# Spellings after ``_normalised``: lower case, no spaces, no ^ * . [ ] ( ), exponents written -2, / kept.
-UNITS: dict[str, dict[str, Unit]] = {
-    "sw_in": {
-        "wm-2": Unit(1.0),
-        "mjm-2d-1": Unit(1e6 / DAY_S),
-        "mjm-2": Unit(1e6 / DAY_S, amount=True),
-        "mjm-2h-1": Unit(1e6 / 3600),
-        "kjm-2d-1": Unit(1e3 / DAY_S),
-        "kjm-2": Unit(1e3 / DAY_S, amount=True),
-        "jm-2d-1": Unit(1 / DAY_S),
-        "jm-2": Unit(1 / DAY_S, amount=True),
-        "jcm-2d-1": Unit(1e4 / DAY_S),
-        "jcm-2": Unit(1e4 / DAY_S, amount=True),
-        "kwhm-2d-1": Unit(1e3 / 24),
-        "kwhm-2": Unit(1e3 / 24, amount=True),
-        "whm-2d-1": Unit(1 / 24),
-        "whm-2": Unit(1 / 24, amount=True),
-        # The thermochemical calorie, 4.184 J.
-        "calcm-2d-1": Unit(4.184e4 / DAY_S),
-    },
-    "tair": {"degc": Unit(1.0), "k": Unit(1.0, -273.15), "degf": Unit(5 / 9, -160 / 9)},
-    "vpd": {"hpa": Unit(1.0), "kpa": Unit(10.0), "pa": Unit(0.01)},
-    "precip": {
-        "mmd-1": Unit(1.0),
-        "mm": Unit(1.0, amount=True),
-        "mmh-1": Unit(24.0),
-        "mms-1": Unit(DAY_S),
-        "m": Unit(1e3, amount=True),
-        "md-1": Unit(1e3),
-        "cm": Unit(10.0, amount=True),
-        "cmd-1": Unit(10.0),
-        "inch": Unit(25.4, amount=True),
-        "inchd-1": Unit(25.4),
-    },
-}
 
 RELATIVE_HUMIDITY, NET_RADIATION = "relative humidity in %", "net radiation"
 RUNNING_TOTAL = "a running total"
@@ -89,58 +20,6 @@ OTHER_QUANTITIES = {
     NET_RADIATION: "give the incoming shortwave radiation",
 }
 """What a variable may be mistaken for, and what to do: no factor converts them."""
-
-_SPELLINGS = (
-    (r"²|\*\*2|\^2", "2"),
-    (r"µ|μ", "u"),
-    (r"−|–", "-"),
-    (r"°|º", "deg"),
-    (r"(k?)w-?hr?\b", r"\1wh"),
-    (r"[\s\^\*\.\[\]\(\)·_]", ""),
-    (r"watts?/?", "w/"),
-    (r"per", "/"),
-    (r"/m2", "m-2"),
-    (r"/cm2", "cm-2"),
-    (r"m2", "m-2"),
-    (r"m--2", "m-2"),
-    (r"/?(24h|days?|d)(-1)?$", "d-1"),
-    (r"/?(hours?|hr|h)(-1)?$", "h-1"),
-    (r"/?(seconds?|sec|s)(-1)?$", "s-1"),
-    (r"^w/?(m-2)?$", "wm-2"),
-    (r"^(deg)?(celsius|c|degreescelsius|degreesc)$", "degc"),
-    (r"^(deg)?(kelvin|k)$", "k"),
-    (r"^(deg)?(fahrenheit|f)$", "degf"),
-    (r"^(mbar|mb|hectopascal)$", "hpa"),
-    (r"^kilopascal$", "kpa"),
-    (r"^pascal$", "pa"),
-    (r"^kgm-2", "mm"),
-    (r"^(mmh2o|millimet(er|re)s?|mmwe|l/?m-2)", "mm"),
-    (r"^(met(er|re)s?|mofwaterequivalent|mwe)", "m"),
-    (r"^(inches|in)", "inch"),
-)
-
-
-def parse_unit(variable: str, text: str) -> Unit | None:
-    """The unit a text names.
-
-    Parameters
-    ----------
-    variable
-        One of ``sw_in``, ``tair``, ``vpd``, ``precip``.
-    text
-        As files and column names write it: ``"MJ m-2 d-1"``, ``"MJ/m^2/day"``, ``"kPa"``, ``"kg m**-2 s**-1"``.
-
-    Returns
-    -------
-    Unit or None
-        None where the text is no unit of that variable.
-    """
-    normal = text.strip().lower()
-    for pattern, spelling in (("**-", "-"), ("^-", "-")):
-        normal = normal.replace(pattern, spelling)
-    for pattern, spelling in _SPELLINGS:
-        normal = re.sub(pattern, spelling, normal)
-    return UNITS[variable].get(normal)
 
 
 def check_season(variable: str, values: pd.Series, tair: pd.Series | None = None) -> tuple[str, bool] | None:

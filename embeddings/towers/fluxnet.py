@@ -16,6 +16,7 @@ import pandas as pd
 import xarray as xr
 from fluxlens.embeddings.date_columns import find_parts
 from fluxlens.embeddings.scenes import schema
+from fluxlens.embeddings.text_cells import is_missing_weather
 from fluxlens.embeddings.towers import netcdf, plausibility
 from fluxlens.embeddings.towers.daily import attrs_of_tower, to_days
 from fluxlens.embeddings.towers.data_files import BASE, ICOS_FLUXES, as_paths, candidates, label
@@ -29,6 +30,8 @@ from fluxlens.embeddings.towers.gpp_columns import (
 )
 from fluxlens.embeddings.towers.sensor_columns import WEATHER_NAMES, sensor_columns, team_gpp_columns
 from fluxlens.embeddings.towers.stamps import Step, parse_stamps
+from fluxlens.embeddings.towers.stated_units import to_our_weather
+from fluxlens.embeddings.towers.step_starts import to_starts
 from fluxlens.embeddings.towers.tower_table import TowerTable
 from fluxlens.embeddings.towers.years import read_joined, tables_of_years
 from fluxlens.models.errors import DataWarning, InputError
@@ -97,15 +100,19 @@ def _read_text(path: Path | list[Path]) -> xr.Dataset:
     }
     frame = read_joined(label(path), tables, list(dict.fromkeys(columns.values())))
     frame = frame[list(columns.values())].set_axis(list(columns), axis=1)
-    # Of several sensors the first with a value.
+    frame = frame.apply(lambda one: one.mask(is_missing_weather(one.to_numpy(float))))
+    # Of several sensors the first with a value, and the units that the file tells of it.
+    stated = {}
     for ours, options in weather.items():
         keys = [f"{ours}|{theirs}" for theirs in options]
         key = next((key for key in keys if frame[key].notna().any()), keys[0] if keys else None)
         frame = frame.rename(columns={key: ours}).drop(columns=[other for other in keys if other != key])
+        if key is not None:
+            column = key.partition("|")[2]
+            stated[ours] = column, table.units.get(column, "")
     step = table.step(pd.DatetimeIndex(frame.index))
     # Rows stamped at their end are moved to their start, as all others are.
-    if step.is_subdaily and _is_stamped_at_end(table, frame, step):
-        frame.index = frame.index - pd.Timedelta(days=1) / step.per_day
+    frame = to_our_weather(table.name, to_starts(table, frame, step), stated, step)
     # Content decides: a column that is there may hold nothing but -9999.
     choice, frame = choice.with_data(table.name, frame)
     units, stated_by, factor = source_units(table.name, table.units, choice, step)
@@ -170,25 +177,6 @@ def _warn_of_team(table: TowerTable, choice: GppColumns) -> None:
         DataWarning,
         stacklevel=4,
     )
-
-
-def _is_stamped_at_end(table: TowerTable, frame: pd.DataFrame, step: Step) -> bool:
-    """Whether the rows of parts of a day are stamped at their end: by the column's name, else by first and last."""
-    if table.time in ("TIMESTAMP_START", "TIMESTAMP_END"):
-        return table.time == "TIMESTAMP_END"
-    length = pd.Timedelta(days=1) / step.per_day
-    first, last = frame.index[0], frame.index[-1]
-    # Whole days without a hole: where rows are missing, the first and the last of those left tell nothing.
-    is_whole = len(frame) % step.per_day == 0 and last - first == (len(frame) - 1) * length
-    is_end = is_whole and first == first.normalize() + length
-    if is_end:
-        warnings.warn(
-            f"stamps of {table.name} run from {first:%H:%M} of the first day to midnight after the last: taken for the"
-            " end of each step",
-            DataWarning,
-            stacklevel=4,
-        )
-    return is_end
 
 
 def _tables_with_gpp(path: Path | list[Path]) -> list[TowerTable]:

@@ -10,10 +10,8 @@ from fluxlens.embeddings.scenes.schema import GPP_PERCENTILES
 from fluxlens.embeddings.towers.data_files import BASE
 from fluxlens.embeddings.towers.sensor_columns import team_gpp_columns
 from fluxlens.embeddings.towers.stamps import Step
+from fluxlens.embeddings.units import GC_PER_UMOL, is_stated, parse_carbon_flux
 from fluxlens.models.errors import InputError
-
-GC_PER_UMOL = 1.0377
-"""gC m-2 d-1 of 1 umol CO2 m-2 s-1: 86400 s x 12.011 g mol-1 x 1e-6."""
 
 THRESHOLDS = ("VUT", "CUT")
 """Friction velocity threshold of the fluxes: one per year (VUT), or one for all years (CUT)."""
@@ -34,15 +32,6 @@ SCENARIOS = ("USTAR", "U50", "")
 FLUXDATAKIT = re.compile(r"FLUXDATAKIT", re.IGNORECASE)
 # A column of a lower rank is taken where the better one has less than this share of its values.
 WORTHWHILE_SHARE = 0.5
-
-# gC m-2 d-1 per unit, by the unit as it is written in lower case without blanks, ^, * and brackets.
-FACTORS = {
-    "umol": GC_PER_UMOL,
-    "gc_per_day": 1.0,
-    "kgc_per_s": 86400e3,
-    "gc_per_s": 86400.0,
-    "mol": GC_PER_UMOL * 1e6,
-}
 
 
 @dataclass(frozen=True)
@@ -217,33 +206,21 @@ def _options(method: str) -> list[str]:
     return [f"GPP_{method}_{kind}_{variant}" for variant in VARIANTS for kind in THRESHOLDS]
 
 
-def factor_of_units(text: str) -> float | None:
+def factor_of_units(text: str, step: Step, is_carbon: bool = False) -> float | None:
     """gC m-2 d-1 per unit of a flux of carbon or CO2, by its units as text; None where they are none.
 
     Parameters
     ----------
     text : str
-        Such as ``umol/m2/s``, ``gC m-2 d-1``, ``kg C m-2 s-1``, ``umolCO2 m-2 s-1``.
+        As of ``units.parse_carbon_flux``.
+    step : Step
+        Of the rows: grams without a time are of each day in files of days (OzFlux's summaries), and not known in
+        others.
+    is_carbon : bool
+        As of ``units.parse_carbon_flux``.
     """
-    # Micro sign and Greek mu are two characters; superscripts and the middle dot come from typeset headers.
-    text = text.lower().translate(str.maketrans({"μ": "u", "µ": "u", "⁻": "-", "¹": "1", "²": "2", "·": " "}))
-    # "umol CO2 m-2 s-1", "umolCO2/(m^2 s)" and "µmol m⁻² s⁻¹" become one text.
-    plain = re.sub(r"[\s^*.()\[\]{}_\-−]|co2", "", text)
-    plain = plain.replace("micromol", "umol").replace("moles", "mol")
-    per_second = bool(re.search(r"(s1|/s|sec|s)$", plain))
-    if plain.startswith("umol") and per_second:
-        return FACTORS["umol"]
-    if plain.startswith("mol") and per_second:
-        return FACTORS["mol"]
-    if plain.startswith("kgc") and per_second:
-        return FACTORS["kgc_per_s"]
-    # Grams of carbon are mostly per day; the day is looked for first, since "s1" may end other texts.
-    if plain.startswith("gc"):
-        if re.search(r"(d1|/d|/day|day1|day)$", plain):
-            return FACTORS["gc_per_day"]
-        if per_second:
-            return FACTORS["gc_per_s"]
-    return None
+    unit = parse_carbon_flux(text, is_carbon)
+    return None if unit is None or (unit.amount and step.code != "DD") else unit.factor
 
 
 def source_units(name: str, units: dict[str, str], choice: GppColumns, step: Step) -> tuple[str, str, float]:
@@ -272,8 +249,8 @@ def source_units(name: str, units: dict[str, str], choice: GppColumns, step: Ste
     """
     column = next(iter(choice.fluxes.values()))
     unit = units.get(column, "").strip("[] ")
-    if unit and unit not in ("-", "1"):
-        factor = factor_of_units(unit)
+    if is_stated(unit):
+        factor = factor_of_units(unit, step)
         if factor is None:
             raise InputError(
                 f"Got {name} with {column} in {unit!r}, need umol m-2 s-1 or gC m-2 d-1; convert it."

@@ -14,11 +14,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from fluxlens.embeddings.text_cells import is_missing
+from fluxlens.embeddings.text_cells import is_missing, is_missing_weather
 from fluxlens.embeddings.towers.daily import attrs_of_tower, to_days
 from fluxlens.embeddings.towers.gpp_columns import factor_of_units
 from fluxlens.embeddings.towers.netcdf_files import TowerFile, join_files
-from fluxlens.embeddings.towers.stamps import infer_step, ordered
+from fluxlens.embeddings.towers.quality_flags import to_fluxnet_flags
+from fluxlens.embeddings.towers.stamps import Step, infer_step, ordered
+from fluxlens.embeddings.towers.stated_units import to_our_weather
 from fluxlens.embeddings.unpacking import MAX_ROWS
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -41,23 +43,10 @@ WEATHER_NAMES = {
 QUALITY = ("nee_vut_ref_qc", "nee_qc", "gpp_qc")
 # PyFluxPro's flags: those that end in 0 are good, measured or filled (Isaac et al. 2017).
 QUALITY_OZFLUX = ("gpp_qcflag", "gpp_solo_qcflag", "gpp_lt_qcflag", "nee_qcflag", "fco2_qcflag", "fc_qcflag")
-# Offset and factor to our unit, by theirs without blanks and signs.
-UNITS = {
-    "sw_in": {"wm2": (0, 1), "w/m2": (0, 1)},
-    "tair": {"k": (-273.15, 1), "kelvin": (-273.15, 1), "degc": (0, 1), "c": (0, 1), "celsius": (0, 1)},
-    "vpd": {"hpa": (0, 1), "kpa": (0, 10), "pa": (0, 0.01), "mbar": (0, 1)},
-    # Rates to mm per day; depths per step are summed.
-    "precip": {
-        "kgm2s1": (0, 86400),
-        "kg/m2/s": (0, 86400),
-        "mms1": (0, 86400),
-        "mm/s": (0, 86400),
-        "mm": (0, 1),
-    },
-}
-
-NEEDED_UNITS = {"sw_in": "W m-2", "tair": "K or degC", "vpd": "hPa, kPa or Pa", "precip": "mm or kg m-2 s-1"}
-"""What errors ask for, written as people write it."""
+# A clock and the zone behind it in CF's units of time.
+ZONE_OF_EPOCH = re.compile(
+    r"(\d{1,2}:\d{2}(?::\d{2}(?:\.\d*)?)?)\s*[+-](?!00?:?(?:00)?$)\d{1,2}(?::?\d{2})?$"
+)
 
 
 def is_netcdf(path: Path) -> bool:
@@ -131,8 +120,7 @@ def open_tower(path: Path) -> Iterator[tuple[xr.Dataset, dict[str, str], pd.Date
     """
     name = path.name
     try:
-        # Nothing is decoded or read here: declared sizes come first.
-        data = xr.open_dataset(path, decode_times=False, mask_and_scale=True, engine="netcdf4", cache=False)
+        data = _open_dataset(path)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise InputError(f"Got {name}, a damaged NetCDF file, need a whole one; fetch it again.") from error
     with data:
@@ -149,6 +137,25 @@ def open_tower(path: Path) -> Iterator[tuple[xr.Dataset, dict[str, str], pd.Date
             )
         time = _times(name, data[variables["time"]])
         yield data, variables, time
+
+
+def _open_dataset(path: Path) -> xr.Dataset:
+    """A file, or its group of days: PyFluxPro's summaries have groups of days, months and years."""
+    # Nothing is decoded or read here: declared sizes come first.
+    options = {"decode_times": False, "mask_and_scale": True, "engine": "netcdf4", "cache": False}
+    data = xr.open_dataset(path, **options)
+    if data.sizes:
+        return data
+    import netCDF4
+
+    with netCDF4.Dataset(path) as file:
+        daily = next((group for group in file.groups if group.lower() in ("daily", "day")), None)
+    if daily is None:
+        return data
+    root = dict(data.attrs)
+    data.close()
+    days = xr.open_dataset(path, group=daily, **options)
+    return days.assign_attrs(root | days.attrs)
 
 
 def read_netcdf(paths: list[Path], name: str) -> xr.Dataset:
@@ -212,49 +219,50 @@ def _read_file(path: Path) -> TowerFile:
     name = path.name
     with open_tower(path) as (data, variables, time):
         frame = pd.DataFrame(index=time)
-        fluxes, factors = _add_gpp(frame, name, data, variables)
-        _add_quality(frame, name, data, variables)
-        depth_per_step = _add_weather(frame, name, data, variables)
+        step = infer_step(name, time.unique().sort_values())
+        fluxes = _add_gpp(frame, name, data, variables, step)
+        _add_quality(frame, name, data, variables, step)
+        stated = _add_weather(frame, name, data, variables)
         attrs = dict(data.attrs) | _place(data, variables)
-    frame = ordered(name, frame)
-    step = infer_step(name, pd.DatetimeIndex(frame.index))
-    if "precip" in frame and step.is_subdaily and not depth_per_step:
-        frame["precip"] /= step.per_day  # to_days sums depths
+    numbers = frame.columns.difference(["qc"])
+    frame[numbers] = frame[numbers].apply(lambda one: one.mask(is_missing_weather(one.to_numpy(float))))
+    frame = to_our_weather(name, ordered(name, frame), stated, step, must_state=True)
     # Stamped at the end of a step, the last half-hour of a day would count to the next day.
     if is_stamped_at_end(attrs) and step.is_subdaily:
         frame.index = frame.index - pd.Timedelta(days=1) / step.per_day
-    # After the step is known and before the days are made: means of umol m-2 s-1 become gC m-2 d-1.
-    for ours, factor in factors.items():
-        frame[ours] *= factor
     return TowerFile(path, frame, step, fluxes, attrs)
 
 
 def _add_gpp(
-    frame: pd.DataFrame, name: str, data: xr.Dataset, variables: dict[str, str]
-) -> tuple[dict[str, tuple[str, str]], dict[str, float]]:
-    """Add GPP as the file has it; returns by column its variable and units, and the factor to gC m-2 d-1."""
+    frame: pd.DataFrame, name: str, data: xr.Dataset, variables: dict[str, str], step: Step
+) -> dict[str, tuple[str, str]]:
+    """Add GPP in gC m-2 d-1; returns by column its variable and units in the file."""
     sources: dict[str, tuple[str, str]] = {}
-    factors: dict[str, float] = {}
     # Names are tried in order of preference. One that is there but all NaN does not count: files of a network share
     # one list of variables, whatever a site has measured.
     for ours, names in GPP_NAMES.items():
         for key in (variables[key] for key in names if key in variables):
             values = read_numbers(name, data[key])
             if np.isfinite(values).any():
-                units = str(data[key].attrs.get("units", "")).strip()
-                factor = factor_of_units(units)
+                attrs = data[key].attrs
+                units = str(attrs.get("units", "")).strip()
+                # CF's name of GPP as a mass says carbon, and its units kg m-2 s-1 alone.
+                is_carbon = str(attrs.get("standard_name", "")).endswith("expressed_as_carbon")
+                factor = factor_of_units(units, step, is_carbon)
                 if factor is None:
                     raise InputError(
                         f"Got {name} with {key} in {units or 'no units'}, need units such as umol m-2"
                         " s-1 or gC m-2 d-1;"
                         " write them as the variable's attribute."
                     )
-                frame[ours], sources[ours], factors[ours] = values, (key, units), factor
+                frame[ours], sources[ours] = values * factor, (key, units)
                 break
-    return sources, factors
+    return sources
 
 
-def _add_quality(frame: pd.DataFrame, name: str, data: xr.Dataset, variables: dict[str, str]) -> None:
+def _add_quality(
+    frame: pd.DataFrame, name: str, data: xr.Dataset, variables: dict[str, str], step: Step
+) -> None:
     """Add the quality where the file has one.
 
     There are two kinds: a share or class per day as FLUXNET has it, or OzFlux's flags per step. Of these a last digit
@@ -262,7 +270,11 @@ def _add_quality(frame: pd.DataFrame, name: str, data: xr.Dataset, variables: di
     """
     key = next((variables[key] for key in QUALITY if key in variables), None)
     if key is not None:
-        frame["qc"] = read_numbers(name, data[key])
+        flags = read_numbers(name, data[key])
+        # Days have shares of good half-hours in place of flags.
+        flags = to_fluxnet_flags(name, key, flags, data[key].attrs) if step.is_subdaily else flags
+        if flags is not None:
+            frame["qc"] = flags
         return
     key = next((variables[key] for key in QUALITY_OZFLUX if key in variables), None)
     if key is not None:
@@ -270,27 +282,17 @@ def _add_quality(frame: pd.DataFrame, name: str, data: xr.Dataset, variables: di
         frame["qc"] = (flag % 10 != 0).astype(float).where(flag.notna()) * 2
 
 
-def _add_weather(frame: pd.DataFrame, name: str, data: xr.Dataset, variables: dict[str, str]) -> bool:
-    """Add the weather in the units of the scene contract; returns whether rain is a depth of each step."""
-    # Rain comes as a depth of each step or as a rate; both look alike until the length of a step is known.
-    depth_per_step = True
+def _add_weather(
+    frame: pd.DataFrame, name: str, data: xr.Dataset, variables: dict[str, str]
+) -> dict[str, tuple[str, str]]:
+    """Add the weather in the units of the file; returns by column its variable and units."""
+    stated: dict[str, tuple[str, str]] = {}
     for ours, names in WEATHER_NAMES.items():
         key = next((variables[key] for key in names if key in variables), None)
-        if key is None:
-            continue
-        units = str(data[key].attrs.get("units", ""))
-        # Units are compared without blanks, dots and signs: "kg/m^2/s", "kg m-2 s-1" and "deg C" have many
-        # spellings.
-        plain = re.sub(r"[\s.\-^]|deg(?=k)", "", units.lower()).replace("degreesc", "degc")
-        if plain not in UNITS[ours]:
-            raise InputError(
-                f"Got {name} with {key} in {units or 'no units'}, need {NEEDED_UNITS[ours]}; write them as the"
-                " variable's attribute."
-            )
-        offset, factor = UNITS[ours][plain]
-        frame[ours] = (read_numbers(name, data[key]) + offset) * factor
-        depth_per_step = depth_per_step and not (ours == "precip" and factor != 1)
-    return depth_per_step
+        if key is not None:
+            frame[ours] = read_numbers(name, data[key])
+            stated[ours] = key, str(data[key].attrs.get("units", ""))
+    return stated
 
 
 def read_numbers(name: str, variable: xr.DataArray) -> np.ndarray:
@@ -319,7 +321,21 @@ def read_numbers(name: str, variable: xr.DataArray) -> np.ndarray:
         values = variable.values.reshape(-1).astype("float64")
     except (OSError, RuntimeError, ValueError) as error:
         raise InputError(f"Got {name}, a damaged NetCDF file, need a whole one; fetch it again.") from error
-    return np.where(is_missing(values), np.nan, values)
+    low, high = _valid_range(variable)
+    return np.where(is_missing(values) | (values < low) | (values > high), np.nan, values)
+
+
+def _valid_range(variable: xr.DataArray) -> tuple[float, float]:
+    """CF's bounds of valid numbers in the variable's units, infinite where there are none."""
+    # Of packed numbers they are told in packed units, or are not, as people have understood it.
+    if variable.encoding.get("scale_factor", 1) != 1 or variable.encoding.get("add_offset", 0) != 0:
+        return -np.inf, np.inf
+    attrs = variable.attrs
+    bounds = attrs.get("valid_range", (attrs.get("valid_min", -np.inf), attrs.get("valid_max", np.inf)))
+    # PyFluxPro writes "-50,100".
+    numbers = bounds.split(",") if isinstance(bounds, str) else np.ravel(bounds)
+    low, high = pd.to_numeric(pd.Series(list(numbers)[:2]).reindex([0, 1]), errors="coerce").astype(float)
+    return (low, high) if low < high else (-np.inf, np.inf)
 
 
 def _times(name: str, variable: xr.DataArray) -> pd.DatetimeIndex:
@@ -329,8 +345,12 @@ def _times(name: str, variable: xr.DataArray) -> pd.DatetimeIndex:
             f"Got {name} with a time that is no axis of numbers, need one such as days since a date; repair."
         )
     try:
+        # The clock as it is written, as of stamps in text: a zone behind it would move days to those of Greenwich.
+        attrs = variable.attrs | {
+            "units": ZONE_OF_EPOCH.sub(r"\1", str(variable.attrs.get("units", "")).strip())
+        }
         # CF units and calendars have many forms; xarray knows them.
-        decoded = xr.decode_cf(xr.Dataset({}, {"time": ("time", variable.values, variable.attrs)}))
+        decoded = xr.decode_cf(xr.Dataset({}, {"time": ("time", variable.values, attrs)}))
         times = pd.DatetimeIndex(decoded["time"].values)
     except (ValueError, TypeError, OverflowError, OSError, KeyError) as error:
         calendar = str(variable.attrs.get("calendar", ""))[:20]

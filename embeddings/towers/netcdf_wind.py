@@ -6,13 +6,14 @@ PLUMBER2 (Ukkola et al. 2022, doi:10.5194/essd-14-449-2022) keeps the wind speed
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pandas as pd
 from fluxlens.embeddings.towers.netcdf import is_stamped_at_end, open_tower, read_numbers
 from fluxlens.embeddings.towers.netcdf_files import TowerFile, join_files
 from fluxlens.embeddings.towers.stamps import Step, infer_step, ordered
+from fluxlens.embeddings.towers.wind_units import WIND_UNITS
+from fluxlens.embeddings.units import parse_unit
 from fluxlens.models.errors import InputError
 
 # Names in small letters, the preferred first: PyFluxPro's, then PLUMBER2's, then FLUXNET's.
@@ -26,19 +27,6 @@ NAMES = {
     "sigma_v": ("v_sd", "sigma_v", "v_sigma", "v_sonic_sd"),
     "variance_v": ("v_vr", "v_var", "v_sonic_vr"),
     "length": ("l", "mo_length", "obukhov_length", "monin_obukhov_length"),
-}
-SPEED = {"ms1": (0, 1), "m/s": (0, 1)}
-# Offset and factor to our units (see ``read_wind``), by theirs in small letters without blanks and signs.
-UNITS = {
-    "wind": SPEED,
-    "direction": {"deg": (0, 1), "degrees": (0, 1), "degree": (0, 1), "degt": (0, 1), "°": (0, 1)},
-    "ustar": SPEED,
-    "heat": {"wm2": (0, 1), "w/m2": (0, 1)},
-    "tair": {"k": (-273.15, 1), "degc": (0, 1), "c": (0, 1)},
-    "pressure": {"kpa": (0, 1), "pa": (0, 1e-3), "hpa": (0, 0.1), "mbar": (0, 0.1)},
-    "sigma_v": SPEED,
-    "variance_v": {"m2/s2": (0, 1), "m2s2": (0, 1)},
-    "length": {"m": (0, 1)},
 }
 
 
@@ -82,19 +70,13 @@ def _read_file(path: Path) -> TowerFile:
                 if not pd.notna(values).any():
                     continue
                 units = str(data[key].attrs.get("units", "")).strip()
-                # Spellings of one unit: "m s-1", "m/s" and "m.s-1"; "degrees C", "degC" and "Celsius".
-                plain = (
-                    re.sub(r"[\s.^*\-]", "", units.lower())
-                    .replace("degreesc", "degc")
-                    .replace("celsius", "c")
-                )
-                if plain not in UNITS[ours]:
+                unit = parse_unit(ours, units)
+                if unit is None:
                     raise InputError(
-                        f"Got {path.name} with {key} in {units or 'no units'}, need {', '.join(UNITS[ours])}; write"
+                        f"Got {path.name} with {key} in {units or 'no units'}, need {WIND_UNITS[ours]}; write"
                         " them as the variable's attribute."
                     )
-                offset, factor = UNITS[ours][plain]
-                frame[ours] = (values + offset) * factor
+                frame[ours] = unit.convert(values)
                 break
         attrs = dict(data.attrs)
     frame = ordered(path.name, frame)

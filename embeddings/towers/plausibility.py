@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import xarray as xr
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -46,24 +47,57 @@ def check(name: str, tower: xr.Dataset) -> None:
         gpp = values.get(flux)
         if gpp is None or not len(gpp):
             continue
-        # The 99th percentile of absolute values: single artefacts do not decide.
-        high = float(sorted(abs(gpp))[int(0.99 * (len(gpp) - 1))])
-        column = tower[flux].attrs.get("source_column", flux)
-        if high > MAX_GPP:
-            raise InputError(
-                f"Got {name} with {column} up to {high:.4g} gC m-2 d-1, need less than {MAX_GPP:g}, which"
-                " no vegetation passes:"
-                f" it was taken as {tower.attrs.get('gpp_source_units', 'gC m-2 d-1')}; convert its units."
-            )
-        # Noise of partitioning is negative now and then, in winter for weeks, and small.
-        if len(gpp) >= DAYS_OF_SIGN and gpp.mean() < -MAX_NOISE_GPP and (gpp < 0).mean() > 0.8:
-            raise InputError(
-                f"Got {name} with {column} below 0 on {int((gpp < 0).sum())} of {len(gpp)} days, need GPP counted"
-                " positive; change its sign."
-            )
-        if len(gpp) >= DAYS_TO_JUDGE and 0 < high < MIN_PEAK_GPP and tower.attrs.get("resolution") == "daily":
-            _warn(f"{column} of {name} stays below {high:.2g} gC m-2 d-1: it looks like kg or mol")
+        check_gpp(
+            name,
+            gpp,
+            tower[flux].attrs.get("source_column", flux),
+            tower.attrs.get("gpp_source_units", "gC m-2 d-1"),
+            tower.attrs.get("resolution") == "daily",
+        )
     _check_weather(name, values)
+
+
+def check_gpp(name: str, gpp: np.ndarray, column: str, units: str, are_days: bool = True) -> None:
+    """Compares GPP with what vegetation reaches over a season.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    gpp : numpy.ndarray
+        (day,) gC m-2 d-1 without NaN.
+    column, units : str
+        Of the file, and what it was taken for.
+    are_days : bool
+        Whether they are of days, not of weeks or months.
+
+    Raises
+    ------
+    InputError
+        For a GPP that no vegetation reaches, and one counted as a loss.
+
+    Warns
+    -----
+    DataWarning
+        For a GPP that stays below that of deserts.
+    """
+    if not len(gpp):
+        return
+    # The 99th percentile of absolute values: single artefacts do not decide.
+    high = float(sorted(abs(gpp))[int(0.99 * (len(gpp) - 1))])
+    if high > MAX_GPP:
+        raise InputError(
+            f"Got {name} with {column} up to {high:.4g} gC m-2 d-1, need less than {MAX_GPP:g}, which"
+            f" no vegetation passes: it was taken as {units}; convert its units."
+        )
+    # Noise of partitioning is negative now and then, in winter for weeks, and small.
+    if len(gpp) >= DAYS_OF_SIGN and gpp.mean() < -MAX_NOISE_GPP and (gpp < 0).mean() > 0.8:
+        raise InputError(
+            f"Got {name} with {column} below 0 on {int((gpp < 0).sum())} of {len(gpp)} days, need GPP counted"
+            " positive; change its sign."
+        )
+    if len(gpp) >= DAYS_TO_JUDGE and 0 < high < MIN_PEAK_GPP and are_days:
+        _warn(f"{column} of {name} stays below {high:.2g} gC m-2 d-1: it looks like kg or mol")
 
 
 def _check_weather(name: str, values: dict) -> None:

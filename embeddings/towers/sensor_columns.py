@@ -9,6 +9,32 @@ GPP_NAMES = ("GPP_PI", "GPP")
 # Names in BASE of the variables that FLUXNET fills gaps of, the filled ones first; its units are the same.
 WEATHER_NAMES = {"sw_in": ("SW_IN",), "tair": ("TA",), "vpd": ("VPD",), "precip": ("P",)}
 
+# Columns of wind by what they are, the preferred first: FLUXNET, AmeriFlux BASE and EddyPro's `_fluxnet_`; then
+# EddyPro's full output, the input of the footprint model of Kljun et al. online, and loggers of Campbell. Any of them
+# may carry the position of a sensor (`_1_1_1`).
+TURBULENCE = {
+    "wind": ("WS_F", "WS", "WIND_SPEED", "U_MEAN", "UMEAN", "WND_SPD"),
+    "direction": ("WD", "WD_F", "WIND_DIR", "WIND_DIRECTION", "WINDDIR", "WND_DIR_COMPASS", "WND_DIR"),
+    "ustar": ("USTAR", "USTAR_F", "U*", "U_STAR"),
+    "heat": ("H_F_MDS", "H", "H_F"),
+    "tair": ("TA_F", "TA", "TA_EP", "AIR_TEMPERATURE", "T_SONIC"),
+    "pressure": ("PA_F", "PA", "PA_EP", "AIR_PRESSURE"),
+    "sigma_v": ("V_SIGMA", "SIGMA_V", "SIGMAV", "V_SD"),
+    "variance_v": ("V_VAR",),
+    "length": ("MO_LENGTH", "L", "OL", "OBUKHOV_LENGTH"),
+}
+
+
+def has_wind(header: list[str]) -> bool:
+    """Whether a header has columns of wind, its direction and u*.
+
+    Parameters
+    ----------
+    header : list of str
+        In capitals.
+    """
+    return all(sensor_columns(header, TURBULENCE[ours]) for ours in ("wind", "direction", "ustar"))
+
 
 def sensor_columns(header: list[str], names: tuple[str, ...]) -> list[str]:
     """Columns of a header by the names they may have, then those of single sensors from the topmost down.

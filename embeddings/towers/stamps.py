@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings import month_words, spreadsheet_days
+from fluxlens.embeddings import clocks, month_words, spreadsheet_days
 from fluxlens.embeddings.text_cells import without_blanks_in_dates
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -21,6 +21,8 @@ CLOCK = r"(?:[T, ]+(?P<h>\d{1,2}):(?P<mi>\d{2})(?::(?P<s>\d{2})(?:[.,]\d+)?)?\s*
 OFFSET = r"\s*(?P<off>Z|UTC|[+-]\d{2}:?\d{2})?"
 YEAR_FIRST = rf"(?P<y>\d{{4}})[-/.](?P<a>\d{{1,2}})(?:[-/.](?P<b>\d{{1,2}}){CLOCK}{OFFSET})?"
 YEAR_LAST = rf"(?P<a>\d{{1,2}})(?P<sep>[./-])(?P<b>\d{{1,2}})[./-](?P<y>\d{{4}}|\d{{2}}){CLOCK}{OFFSET}"
+COUNTED_SINCE_1970 = r"1[0-8]\d{8}|1[0-8]\d{11}"
+"""Seconds or milliseconds of 2001 to 2030; as a date of ten digits they would be of a year before 1900."""
 ROUNDED = r"\d(?:[.,]\d+)?[eE]\+?\d+"
 
 
@@ -78,6 +80,12 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
     # 20180512T003000 has no separators else; blanks behind points are of spreadsheets.
     if not text.str.isdigit().all():
         text = without_blanks_in_dates(text.str.replace(r"^(\d{8})T(\d{4}(?:\d\d)?)$", r"\1\2", regex=True))
+        # 20190601 0030, and EddyPro's 2019-06-01 0030.
+        pattern = r"^(\d{4})-?(\d\d)-?(\d\d)[ _T](\d\d):?(\d\d)$"
+        is_iso = text.str.contains("-", regex=False) & text.str.contains(":", regex=False)
+        text = text.where(is_iso, text.str.replace(pattern, r"\1\2\3\4\5", regex=True))
+    if re.fullmatch(COUNTED_SINCE_1970, text.iloc[0]) and text.str.fullmatch(COUNTED_SINCE_1970).all():
+        return _since_1970(name, text)
     length = text.str.len()
     # Parsed by their length as dates, never as numbers: 201905010030 has twelve digits and a meaning.
     numeric = text.str.isdigit() & length.isin(list(DIGITS))
@@ -91,6 +99,10 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
             )
         if text.str.fullmatch(spreadsheet_days.PATTERN).all():
             return _days_of_spreadsheet(name, text.astype(float))
+    # Words such as CEST as offsets, of which the smaller is standard time.
+    standard = None
+    if not numeric.all() and text.str.contains(r"\d\s*\(?[A-Z]{3,5}", regex=True).any():
+        standard, text = clocks.standard_minutes(text), clocks.to_offsets(text)
     times = pd.Series(pd.NaT, text.index, dtype="datetime64[ns]")
     # Hour 24 is the next midnight; dates know hours to 23 alone.
     is_24 = numeric & (length >= 12) & text.str[8:].str.fullmatch("2400(00)?")
@@ -105,7 +117,7 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
             )
     times[is_24] += pd.Timedelta(days=1)
     if not numeric.all():
-        times[~numeric] = _written_dates(name, text[~numeric])
+        times[~numeric] = _written_dates(name, text[~numeric], standard)
     wrong = times.isna()
     if wrong.any():
         raise InputError(
@@ -121,6 +133,22 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(times, name="time").round("min").as_unit("ns")
 
 
+def _since_1970(name: str, text: pd.Series) -> pd.DatetimeIndex:
+    """Times of seconds or milliseconds since 1970, with a warning."""
+    warnings.warn(
+        f"stamps of {name} such as {text.iloc[0]} count from 1970, so in UTC; days are those of UTC, not of local"
+        " standard time",
+        DataWarning,
+        stacklevel=4,
+    )
+    unit = "s" if len(text.iloc[0]) == 10 else "ms"
+    return (
+        pd.DatetimeIndex(pd.to_datetime(text.astype("int64"), unit=unit), name="time")
+        .round("min")
+        .as_unit("ns")
+    )
+
+
 def _days_of_spreadsheet(name: str, days: pd.Series) -> pd.DatetimeIndex:
     """Times of a spreadsheet's days, with a warning."""
     warnings.warn(
@@ -131,8 +159,8 @@ def _days_of_spreadsheet(name: str, days: pd.Series) -> pd.DatetimeIndex:
     return pd.DatetimeIndex(spreadsheet_days.to_times(days), name="time").as_unit("ns")
 
 
-def _written_dates(name: str, text: pd.Series) -> pd.Series:
-    """Times of stamps with separators; NaT where they are no dates."""
+def _written_dates(name: str, text: pd.Series, standard: int | None = None) -> pd.Series:
+    """Times of stamps with separators; NaT where they are no dates. ``standard`` as of ``_without_offsets``."""
     if text.str.contains(r"[^\W\d]{3}", regex=True).all():
         written = month_words.to_iso_dates(text, name)
         text = text if written is None else written
@@ -151,7 +179,7 @@ def _written_dates(name: str, text: pd.Series) -> pd.Series:
                 example = f"{text[short[0]]}: read as {times[short[0]]:%Y-%m-%d}"
                 month_words.warn_short_years(example, f"{len(short)} stamps of {name}")
             fields.loc[last.index, "off"] = last["off"]
-    return _without_offsets(name, times, fields["off"])
+    return _without_offsets(name, times, fields["off"], standard)
 
 
 def _day_or_month_first(name: str, fields: pd.DataFrame) -> pd.Series:
@@ -190,8 +218,13 @@ def _from_parts(year: pd.Series, month: pd.Series, day: pd.Series, clock: pd.Dat
     return out.where((hour <= 24) & (minute < 60) & (second < 60))
 
 
-def _without_offsets(name: str, times: pd.Series, offsets: pd.Series) -> pd.Series:
-    """Local standard times of stamps with offsets: the clock as written, unless the offset changes over the year."""
+def _without_offsets(
+    name: str, times: pd.Series, offsets: pd.Series, standard: int | None = None
+) -> pd.Series:
+    """Local standard times of stamps with offsets: the clock as written, unless the offset changes over the year.
+
+    ``standard`` is the offset of standard time in minutes, where words such as CEST tell it.
+    """
     offset = offsets.dropna().replace({"Z": "+00:00", "UTC": "+00:00"}).str.replace(":", "")
     if offset.empty:
         return times
@@ -210,7 +243,7 @@ def _without_offsets(name: str, times: pd.Series, offsets: pd.Series) -> pd.Seri
         )
         return times
     # Of two offsets the smaller one is standard time: summer time is ahead of it.
-    standard = int(minutes.min())
+    standard = int(minutes.min()) if standard is None else standard
     if (minutes != standard).any():
         moved = int((minutes != standard).sum())
         times = times.copy()
@@ -260,7 +293,9 @@ def ordered(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     kind = (
         f"{other} of them with other values (the first row of each stamp is kept)" if other else "all alike"
     )
-    warnings.warn(f"{count} rows of {name} repeat a stamp, {kind}", DataWarning, stacklevel=2)
+    is_summer = clocks.are_of_summer_time(pd.DatetimeIndex(frame.index[twice]))
+    hint = ": in nights in which summer time ends, so that stamps are no standard time" if is_summer else ""
+    warnings.warn(f"{count} rows of {name} repeat a stamp, {kind}{hint}", DataWarning, stacklevel=2)
     return frame[~twice]
 
 

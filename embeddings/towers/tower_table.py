@@ -8,11 +8,13 @@ import warnings
 import numpy as np
 import pandas as pd
 from fluxlens.embeddings import text_encoding, text_table
-from fluxlens.embeddings.text_cells import is_missing
+from fluxlens.embeddings.text_cells import GROUPED, MISSING_TEXT, is_missing, to_plain_number
 from fluxlens.embeddings.towers import parquet_table
 from fluxlens.embeddings.towers.data_files import DataFile
+from fluxlens.embeddings.towers.sensor_columns import has_wind
 from fluxlens.embeddings.towers.stamp_columns import find_stamp_columns, join_stamps
 from fluxlens.embeddings.towers.stamps import Step, infer_step, ordered, parse_stamps
+from fluxlens.embeddings.towers.stray_rows import without_stray_rows
 from fluxlens.embeddings.unpacking import CELLS_AT_ONCE, MAX_ROWS
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -43,7 +45,8 @@ NO_VALUES = [
     "-6999",
     *(f"-9999{mark}{'0' * n}" for mark in ".," for n in (1, 2, 3)),
 ]
-NAME_AND_UNIT = re.compile(r"(\w+)\s*[(\[](.+)[)\]]")
+DATE_OR_DECIMALS = re.compile(r"[-+]?\d+[.,]\d+([eE][-+]?\d+)?|\d{1,4}[./:-]\d{1,2}([./:-].*)?")
+NAME_AND_UNIT = re.compile(r"([\w*]+)\s*[(\[](.+)[)\]]")
 # Formats without a column of stamps or partitioned GPP by the marks in their header, and what they are.
 OTHER_FORMATS = (
     ({"YEAR", "DOY", "HOUR"}, "a REddyProc text (columns Year, DoY, Hour) without GPP and wind"),
@@ -67,6 +70,8 @@ class TowerTable:
         Column names in capitals.
     units : dict of str to str
         Units by column where a line below the header tells them.
+    is_of_logger : bool
+        Whether it is a TOA5 table of a Campbell logger, whose rows are stamped at their end.
     time : str
         The column of stamps; ``DATE`` for EddyPro's full output, which has ``TIME`` beside it; the column of years
         where several columns make the stamp together.
@@ -83,16 +88,20 @@ class TowerTable:
             head = stream.read(text_encoding.HEAD_BYTES)
         self._parquet = file.path if head.startswith(parquet_table.MAGIC) and file.plain_path() else None
         if self._parquet is not None:
-            self.header, self.units, self._decimal = self._parquet_header(), {}, "."
+            self.is_of_logger, self.units, self._decimal = False, {}, "."
+            self.header = self._parquet_header()
             return
         self._encoding = text_encoding.encoding_of(head)
         text = head.decode(self._encoding, errors="replace").lstrip("\ufeff")
         lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")[:HEAD_LINES]
+        self.is_of_logger = lines[0].strip('" ').startswith("TOA5")
         row = 0
         for row, line in enumerate(lines):  # noqa: B007 - needed below
             # By each line anew: a preamble may hold other separators than the table.
-            self._separator = max(",;\t", key=line.count)
-            self.header = _cells(line, self._separator)
+            self._separator = max(",;\t|", key=line.count)
+            if self._separator not in line and not line.startswith("#"):
+                self._separator = " "
+            self.header = self._with_minutes(_cells(line, self._separator))
             if self._find_stamps():
                 break
         else:
@@ -105,10 +114,15 @@ class TowerTable:
             if match and match[1].upper() not in self.header:
                 self.header[at] = match[1].upper()
                 self.units[self.header[at]] = match[2]
-        # A row of units has no date and no decimal number; the first row of data has both.
-        if below and not any(re.search(r"\d{4}|\d[.,/:]\d", cell) for cell in below[0]):
-            self.units |= dict(zip(self.header, below.pop(0), strict=False))
+        # A row of units has no date and no decimal number; the first row of data has both. Loggers have one more such
+        # row, of means and totals.
+        for number in range(2):
+            if not below or any(map(_is_of_data, below[0])):
+                break
+            cells = below.pop(0)
             self._first_row += 1
+            if number == 0:
+                self.units |= {column: cell for column, cell in zip(self.header, cells, strict=False) if cell}
         self._decimal = self._decimal_mark(below)
 
     def _find_stamps(self) -> bool:
@@ -117,16 +131,26 @@ class TowerTable:
         header = set(self.header)
         time_columns = [column for column in TIMES if column in header]
         is_of_gpp = any(column.startswith("GPP") for column in header)
-        if not time_columns and is_of_gpp:
+        if not time_columns and (is_of_gpp or has_wind(self.header)):
             time_columns = [column for column in TIMES_OF_GPP if column in header]
         if time_columns or {"DATE", "TIME", "DOY"} <= header:
             self.time = time_columns[0] if time_columns else "DATE"
             return True
         # Year and day of year stand in many texts; beside GPP or wind they are a tower's.
-        if is_of_gpp or {"USTAR", "WD"} <= header:
+        if is_of_gpp or {"USTAR", "WD"} <= header or has_wind(self.header):
             self._stamps = find_stamp_columns(self.header)
         self.time = self._stamps.get("year", "")
         return bool(self._stamps)
+
+    @staticmethod
+    def _with_minutes(header: list[str]) -> list[str]:
+        """A header in which minutes and months have one name each.
+
+        The input of the footprint model of Kljun et al. online is ``yyyy, mm, day, HH_UTC, MM, ...``.
+        """
+        if "HH_UTC" in header and header.count("MM") == 2:
+            header[header.index("MM", header.index("MM") + 1)] = "MINUTE"
+        return header
 
     def _parquet_header(self) -> list[str]:
         """Column names of a Parquet file in capitals."""
@@ -177,9 +201,7 @@ class TowerTable:
         )
 
     def _decimal_mark(self, rows: list[list[str]]) -> str:
-        """Comma where cells between other separators are written so and none has a point."""
-        if self._separator == ",":
-            return "."
+        """Comma where cells, quoted between commas, are written so and none has a point."""
         times = {i for i, column in enumerate(self.header) if column in (*TIMES, *TIMES_OF_GPP, "TIME")}
         # Codes for missing may keep a point among numbers with commas.
         cells = [
@@ -225,9 +247,12 @@ class TowerTable:
         frame = self._parse(at, names, {column: as_text.get(column, "float64") for column in names})
         is_cut = self._is_cut_off()
         if frame is None:
-            # Parsed a second time as text, only to say which cell is wrong: the fast parser names none.
+            # Parsed a second time as text: lines that are no rows are left out, and wrong cells named.
             frame = self._parse(at, names, {column: "str" for column in names})
-            self._refuse_cells(frame, [column for column in columns if column not in as_text])
+            frame = without_stray_rows(self.name, frame, stamps[0])
+            self._put_numbers(frame, [column for column in columns if column not in as_text])
+        else:
+            frame = without_stray_rows(self.name, frame, stamps[0])
         if len(frame) > MAX_ROWS:
             raise InputError(
                 f"Got {self.name} of more than {MAX_ROWS:,} rows, need a tower's half-hours or days; thin it."
@@ -319,21 +344,26 @@ class TowerTable:
         self._has_noted_end = True
         return is_short
 
-    def _refuse_cells(self, frame: pd.DataFrame, columns: list[str]) -> None:
-        """InputError with the count of cells that are no numbers and the first of them."""
+    def _put_numbers(self, frame: pd.DataFrame, columns: list[str]) -> None:
+        """Columns of text as numbers; InputError with the count of cells that are none and the first of them."""
         for column in columns:
-            cells = frame[column].str.strip()
+            cells = frame[column].astype("str").str.strip().where(frame[column].notna(), "")
             if self._decimal == ",":
                 cells = cells.str.replace(",", ".", regex=False)
-            wrong = pd.to_numeric(cells, errors="coerce").isna() & cells.notna() & (cells != "")
+            # A share of good half-hours in percent; a flux has no percent.
+            is_share = cells.str.endswith("%") & column.endswith("_QC")
+            numbers = pd.to_numeric(cells.str.rstrip("% ").where(is_share, cells), errors="coerce")
+            grouped = cells.str.fullmatch(GROUPED)
+            numbers = numbers.where(~grouped, pd.to_numeric(cells.map(to_plain_number), errors="coerce"))
+            wrong = numbers.isna() & ~cells.str.lower().isin(MISSING_TEXT)
             if wrong.any():
+                cell = frame[column][wrong].iloc[0][:30]
+                do = "write them without the sign" if "%" in cell else "correct them, or fetch the file again"
                 raise InputError(
                     f"Got {self.name} with {int(wrong.sum())} cells that are no numbers, such as"
-                    f" {cells[wrong].iloc[0][:30]!r} in {column}, need numbers; fetch the file again."
+                    f" {cell!r} in {column}, need numbers; {do}."
                 )
-        raise InputError(
-            f"Got {self.name} with cells that are no numbers, need numbers; fetch the file again."
-        )
+            frame[column] = numbers.where(~is_share, numbers / 100).astype("float64")
 
     def step(self, times: pd.DatetimeIndex) -> Step:
         """The time step, by the stamps.
@@ -344,6 +374,11 @@ class TowerTable:
             Index of what ``read`` returned.
         """
         return infer_step(self.name, times, has_end={"TIMESTAMP_START", "TIMESTAMP_END"} <= set(self.header))
+
+
+def _is_of_data(cell: str) -> bool:
+    """Whether a cell is a date or a number with decimals, not a unit such as ``0.1 mm``."""
+    return bool(re.search(r"\d{4}", cell) or DATE_OR_DECIMALS.fullmatch(cell))
 
 
 def _cells(line: str, separator: str, upper: bool = True) -> list[str]:

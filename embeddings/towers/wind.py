@@ -9,25 +9,14 @@ import numpy as np
 import pandas as pd
 from fluxlens.embeddings.towers import netcdf, netcdf_wind
 from fluxlens.embeddings.towers.data_files import HOURLY_ONLY, as_paths, candidates, label
-from fluxlens.embeddings.towers.sensor_columns import sensor_columns
+from fluxlens.embeddings.towers.sensor_columns import TURBULENCE, has_wind, sensor_columns
 from fluxlens.embeddings.towers.stamps import Step
+from fluxlens.embeddings.towers.step_starts import to_starts
 from fluxlens.embeddings.towers.tower_table import TowerTable
+from fluxlens.embeddings.towers.wind_units import check_wind, to_our_wind
 from fluxlens.embeddings.towers.years import read_joined, tables_of_years
 from fluxlens.models.errors import DataWarning, InputError
 
-# Columns by what they are, the preferred first: FLUXNET, AmeriFlux BASE and EddyPro's `_fluxnet_`; the lower-case ones
-# are of EddyPro's full output. Any of them may carry the position of a sensor (`_1_1_1`).
-TURBULENCE = {
-    "wind": ("WS_F", "WS", "WIND_SPEED"),
-    "direction": ("WD", "WD_F", "WIND_DIR"),
-    "ustar": ("USTAR", "USTAR_F", "U*"),
-    "heat": ("H_F_MDS", "H", "H_F"),
-    "tair": ("TA_F", "TA", "TA_EP", "AIR_TEMPERATURE", "T_SONIC"),
-    "pressure": ("PA_F", "PA", "PA_EP", "AIR_PRESSURE"),
-    "sigma_v": ("V_SIGMA",),
-    "variance_v": ("V_VAR",),
-    "length": ("MO_LENGTH", "L"),
-}
 NEEDED = ("wind", "direction", "ustar", "heat", "tair")
 OF_LENGTH = ("heat", "tair")
 # Stability without its height: EddyPro's (z-d)/L, ICOS's ZL.
@@ -79,8 +68,7 @@ def turbulence(path: str | Path | list[str | Path]) -> pd.DataFrame:
     wanted = list(dict.fromkeys(column for columns in options.values() for column in columns))
     frame = read_joined(label(path), tables, wanted)
     step = _check_step(table, frame)
-    if table.time in ("TIMESTAMP_END", "DATE"):  # EddyPro's full output is stamped at the end of the step
-        frame.index = frame.index - pd.Timedelta(days=1) / step.per_day
+    frame = to_starts(table, frame, step)
     # By content: the first column with a value; all-missing ones are passed over.
     chosen = {
         ours: next((column for column in columns if frame[column].notna().any()), None)
@@ -94,6 +82,8 @@ def turbulence(path: str | Path | list[str | Path]) -> pd.DataFrame:
             " need values; give another file."
         )
     measured = pd.DataFrame({ours: frame[column] for ours, column in chosen.items() if column is not None})
+    stated = {ours: (chosen[ours], table.units.get(chosen[ours], "")) for ours in measured}
+    measured = to_our_wind(table.name, measured, stated)
     measured = measured[measured[[column for column in MEASURED if column in measured]].notna().any(axis=1)]
     return _with_obukhov(table.name, measured)
 
@@ -130,6 +120,7 @@ def _check_step(table: TowerTable, frame: pd.DataFrame) -> Step:
 
 def _with_obukhov(name: str, frame: pd.DataFrame) -> pd.DataFrame:
     """The half-hours with the Obukhov length in place of heat, temperature and pressure."""
+    frame = check_wind(name, frame)
     missing = frame["ustar"] * np.nan
     tair, pressure = frame.get("tair", missing), frame.get("pressure", missing)
     # EddyPro's full output has K and Pa, others degC and kPa; some sites write hPa.
@@ -161,7 +152,7 @@ def _tables_with_wind(path: Path | list[Path]) -> list[TowerTable]:
     tables = []
     for file in files[:40]:
         table = TowerTable(file)
-        if all(sensor_columns(table.header, TURBULENCE[ours]) for ours in ("wind", "direction", "ustar")):
+        if has_wind(table.header):
             return tables_of_years(label(path), file, table, files)
         tables.append(table)
     return tables[:1]

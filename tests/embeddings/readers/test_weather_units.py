@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from fluxlens.embeddings.readers import weather_table
-from fluxlens.embeddings.readers.weather_units import parse_unit
 from fluxlens.embeddings.text_table import read_text_table
+from fluxlens.embeddings.units import parse_unit
 from fluxlens.models.errors import DataWarning, InputError
 
 DAYS = pd.date_range("2020-05-02", periods=60)
