@@ -314,9 +314,18 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=3)
     parser.add_argument("--sessions", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument(
+        "--only-sessions",
+        action="store_true",
+        help="the visitors alone: minutes instead of a quarter of an hour",
+    )
     parser.add_argument("--json", metavar="FILE", help="also write the numbers to this file")
     args = parser.parse_args()
-    found = run(args.side_px, args.days, args.sessions, args.seconds)
+    if args.only_sessions:
+        # Without those that come one by one afterwards, who show what stays in memory.
+        found = visitors.sessions(tiled(*LARGE), max(args.sessions, 1), args.seconds, visits=0)
+    else:
+        found = run(args.side_px, args.days, args.sessions, args.seconds)
     for name, value in found.items():
         print(f"{name:34} {value:.3g}" if isinstance(value, float) else f"{name:34} {value}")
     if args.json:
