@@ -4,5 +4,6 @@ from fluxlens.embeddings.towers.data_files import files
 from fluxlens.embeddings.towers.fluxnet import read
 from fluxlens.embeddings.towers.site_table import sites
 from fluxlens.embeddings.towers.wind import turbulence
+from fluxlens.embeddings.towers.wind_units import WindUnitError
 
-__all__ = ["files", "read", "sites", "turbulence"]
+__all__ = ["WindUnitError", "files", "read", "sites", "turbulence"]

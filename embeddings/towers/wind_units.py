@@ -30,6 +30,10 @@ MOST_WIND_TO_USTAR = 45.0
 """Above water the ratio reaches 30; km h-1 make it 3.6 times larger than it is over land (4 to 15)."""
 
 
+class WindUnitError(InputError):
+    """Wind or turbulence that is there, in a unit that it cannot be converted from."""
+
+
 def to_our_wind(name: str, frame: pd.DataFrame, stated: dict[str, tuple[str, str]]) -> pd.DataFrame:
     """Wind and turbulence in our units.
 
@@ -58,7 +62,7 @@ def to_our_wind(name: str, frame: pd.DataFrame, stated: dict[str, tuple[str, str
             continue
         unit = parse_unit(ours, text)
         if unit is None:
-            raise InputError(
+            raise WindUnitError(
                 f"Got {name} with {column} in {text.strip('[] ')!r}, need {WIND_UNITS[ours]}; convert it."
             )
         frame[ours] = unit.convert(frame[ours])
@@ -113,13 +117,13 @@ def _check_units(name: str, frame: pd.DataFrame) -> None:
     """InputError for units that a day or more of numbers rules out."""
     ustar, direction = frame["ustar"].median(), frame["direction"].dropna()
     if ustar > MOST_USTAR:
-        raise InputError(
+        raise WindUnitError(
             f"Got {name} with u* of {ustar:.3g} at the median, need m s-1; it looks like cm s-1: convert it, or write"
             " the units in a row below the header."
         )
     # Degrees of a day and more go round farther than two pi.
     if direction.nunique() >= ROWS_TO_JUDGE / 2 and direction.abs().max() < 6.3:
-        raise InputError(
+        raise WindUnitError(
             f"Got {name} with wind directions up to {direction.abs().max():.3g}, need degrees; it looks like radians:"
             " convert them, or write the units in a row below the header."
         )

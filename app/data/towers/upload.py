@@ -1,5 +1,6 @@
 """A tower file that the user uploads: read as data, never stored, and located in the scene on screen."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -10,7 +11,7 @@ from fluxlens.app.data.scene import SceneData
 from fluxlens.app.data.typed_place import parse_typed_place
 from fluxlens.app.data.uploaded_file import uploaded_file
 from fluxlens.embeddings import towers
-from fluxlens.models.errors import InputError
+from fluxlens.models.errors import DataWarning, InputError
 
 UPLOAD_BYTES = 64 * 2**20
 """Largest upload: a network's zip for a site, a daily file, or some ten years of half-hours."""
@@ -115,6 +116,10 @@ def _read_wind(path: Path, scene: SceneData) -> pd.DataFrame | None:
     """Half-hours of the scene's period with wind and turbulence, or None where the file has none."""
     try:
         wind = towers.turbulence(path).loc[str(scene.first) : str(scene.last)]
+    except towers.WindUnitError as error:
+        # GPP is of use without a footprint; but it must be told why there is none.
+        warnings.warn(f"no footprint: {error}", DataWarning, stacklevel=3)
+        return None
     # Daily files have no wind; the footprint is then not offered.
     except InputError:
         return None

@@ -14,7 +14,7 @@ from fluxlens.app.data.towers import upload
 from fluxlens.app.session.explorer import Explorer
 from fluxlens.app.session.panel_setup import setup
 from fluxlens.embeddings import unpacking
-from fluxlens.models.errors import InputError
+from fluxlens.models.errors import DataWarning, InputError
 
 HERE = tuple(float(v) for v in GRID.lonlat(float(GRID.x[50]), float(GRID.y[10])))
 NAME = "FLX_YY-Own_FLUXNET2015_FULLSET_DD_2019-2020_1-4.csv"
@@ -50,6 +50,16 @@ def packed(name: str, content: bytes) -> bytes:
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(name, content)
     return out.getvalue()
+
+
+def test_wind_in_another_unit_is_told_and_gpp_is_taken(data):
+    turned = tower_file(half_hours=True).replace(b",270.000", b",4.712").splitlines(keepends=True)
+    # Directions that all are one number could be any: some of them differ.
+    content = b"".join(line.replace(b",4.712", b",%.3f" % (n % 60 / 10)) for n, line in enumerate(turned))
+    with pytest.warns(DataWarning, match="no footprint: .*radians"):
+        found = upload.read_tower_file(data.scene, NAME.replace("_DD_", "_HH_"), content, *HERE)
+    assert found.wind is None
+    assert "gpp_dt" in found.tower
 
 
 @pytest.mark.parametrize("wrap", [bytes, lambda content: packed(NAME, content)])
