@@ -59,7 +59,7 @@ class World:
         self.collections = ["sentinel-2-l2a", "sentinel-1-rtc", "sentinel-1-grd"]
         self.faults: dict[str, list] = defaultdict(list)
         """By path: what to do with the next requests, ``503`` and the like, ``slow``, or None for well."""
-        self.asked: Counter = Counter()
+        self.requests: Counter = Counter()
         self.sent: Counter = Counter()
         self.token = ""
         """When set, files are given to those only who bring it."""
@@ -236,9 +236,9 @@ class World:
         properties = {"sat:orbit_state": "descending", "sar:instrument_mode": "IW"}
         return self._item(name, "sentinel-1-grd", when, assets, properties)
 
-    def weather(self, asked) -> dict:
+    def weather(self, query) -> dict:
         """As NASA POWER answers: the sun shines the more the later in the year, the last day is not known yet."""
-        days = np.arange(*(_day(asked[key]) + more for key, more in (("start", 0), ("end", 1))))
+        days = np.arange(*(_day(query[key]) + more for key, more in (("start", 0), ("end", 1))))
         names = {day: str(day).replace("-", "") for day in days}
         values = {
             "ALLSKY_SFC_SW_DWN": lambda day: 8.64 * (day - day.astype("M8[Y]")).astype(int) / 100,
@@ -248,8 +248,8 @@ class World:
             "T2MDEW": lambda day: 3.0,
             "PRECTOTCORR": lambda day: 1.5,
         }
-        assert set(asked["parameters"].split(",")) == set(values)
-        assert (asked["time-standard"], asked["community"]) == ("UTC", "AG")
+        assert set(query["parameters"].split(",")) == set(values)
+        assert (query["time-standard"], query["community"]) == ("UTC", "AG")
         units = {"ALLSKY_SFC_SW_DWN": "MJ/m^2/day", "PRECTOTCORR": "mm/day"}
         return {
             "header": {"fill_value": -999.0},
@@ -334,7 +334,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: dict | None = None) -> None:
         world, parts = self.world, urlsplit(self.path)
-        world.asked[parts.path] += 1
+        world.requests[parts.path] += 1
         faults = world.faults[parts.path]
         fault = faults.pop(0) if faults else None
         if isinstance(fault, int):
@@ -373,22 +373,22 @@ class _Handler(BaseHTTPRequestHandler):
             "conformsTo": conforms,
         }  # fmt: skip
 
-    def _page(self, asked: dict) -> dict:
-        start, end = (datetime.fromisoformat(text) for text in asked["datetime"].split("/"))
-        west, south, east, north = asked["bbox"]
+    def _page(self, query: dict) -> dict:
+        start, end = (datetime.fromisoformat(text) for text in query["datetime"].split("/"))
+        west, south, east, north = query["bbox"]
         found = [
             item
             for item in self.world.items
-            if item["collection"] in asked["collections"]
+            if item["collection"] in query["collections"]
             and start <= datetime.fromisoformat(item["properties"]["datetime"]) <= end
             and item["bbox"][0] <= east and item["bbox"][2] >= west
             and item["bbox"][1] <= north and item["bbox"][3] >= south
         ]  # fmt: skip
-        first = int(asked.get("token", 0))
-        size = min(int(asked.get("limit", 10)), self.world.page)
+        first = int(query.get("token", 0))
+        size = min(int(query.get("limit", 10)), self.world.page)
         links = []
         if first + size < len(found):
-            more = {**asked, "token": first + size}
+            more = {**query, "token": first + size}
             links = [{"rel": "next", "href": f"{self.world.url}/search", "method": "POST", "body": more}]
         return {"type": "FeatureCollection", "features": found[first : first + size], "links": links}
 

@@ -111,7 +111,7 @@ def test_rates_come_from_the_json_of_the_benchmarks_and_flags_go_before_them(tmp
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--area-km2", "-1"], "area"),
         (["--area-km2", "nan"], "area"),
@@ -122,9 +122,9 @@ def test_rates_come_from_the_json_of_the_benchmarks_and_flags_go_before_them(tmp
         (["--embed-json", str(SCRIPT)], "JSON of a benchmark"),
     ],
 )
-def test_bad_numbers_are_one_sentence(words, told):
+def test_bad_numbers_are_one_sentence(words, message):
     done = subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    assert told in line
+    assert message in line
     assert done.stdout == ""

@@ -12,6 +12,8 @@ from fluxlens.models.errors import InputError
 STATISTICS = ("avg", "tot", "smp", "max", "min", "std", "med", "mean", "sum", "total", "average")
 """What tables of Campbell's loggers have below the units."""
 ROWS_AT_MOST = 2
+DATE = re.compile(r"\d{4}|\d[-/.]\d+[-/.]\d")
+"""A year, or three numbers of a date; no unit has either."""
 # Words of units that are none of these variables; other brackets, such as (2 m) and (mean), say no unit.
 OF_OTHER_UNITS = re.compile(
     r"(?i)^[\d.,/ x*]*(psi|atm|bar|lux|lx|ly|langleys?|btu|ft|u?mol|[µμnm]mol|ppfd|ppm|ppt|kg|g|%|v|mv|volts?)(?![a-z])"
@@ -90,7 +92,9 @@ def check_stated_units(name: str, columns: dict[str, tuple[str, Unit | None]]) -
 
 
 def _is_head(row: pd.Series, used: list[str]) -> bool:
-    """Whether no cell of the variables is a number, and one has letters or all are dashes."""
+    """Whether no cell of the variables is a number, one has letters or all are dashes, and the row has no date."""
+    if row.astype(str).str.contains(DATE, regex=True).any():
+        return False  # a row of data, in which a number is missing or is a word
     cells = row[used].astype(str).str.strip()
     is_number = pd.to_numeric(
         cells.str.replace(",", ".", regex=False).str.rstrip("% "), errors="coerce"

@@ -541,8 +541,8 @@ def _without_repeats(values: pd.DataFrame, name: str, notes: list[str]) -> pd.Da
             f"{twice}, as clocks have it where summer time ends, need standard time; move the stamps of summer, or"
             " write offsets such as +02:00 behind them all."
         )
-    alike = values.assign(_time=values.index).duplicated().to_numpy()
-    if (again & ~alike).any():
+    is_copy = values.assign(_time=values.index).duplicated().to_numpy()
+    if (again & ~is_copy).any():
         raise InputError(f"{twice} ({int(again.sum())} such rows), need one row a step; remove them.")
     notes.append(f"{int(again.sum())} rows repeat another one and are left out")
     return values[~again]

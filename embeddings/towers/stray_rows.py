@@ -38,15 +38,15 @@ def without_stray_rows(name: str, frame: pd.DataFrame, stamp: str) -> pd.DataFra
     is_header = cells.str.upper() == stamp
     # Below its header and above it stand the units and groups of columns, without a date as well.
     if is_header.any():
-        beside = is_header.copy()
+        is_near_header = is_header.copy()
         for rows in (-1, 1, 2):
-            beside |= is_header.shift(rows, fill_value=False)
-        is_header |= beside & (frame[stamp].isna() | ~cells.str.contains(r"\d", regex=True))
+            is_near_header |= is_header.shift(rows, fill_value=False)
+        is_header |= is_near_header & (frame[stamp].isna() | ~cells.str.contains(r"\d", regex=True))
     if is_comment.any() or is_header.any():
-        told = (
+        parts = (
             [f"{int(is_header.sum())} lines that repeat the header or its units"] if is_header.any() else []
         )
-        told += [f"{int(is_comment.sum())} comments"] if is_comment.any() else []
-        warnings.warn(f"left out of {name}: {' and '.join(told)}", DataWarning, stacklevel=4)
+        parts += [f"{int(is_comment.sum())} comments"] if is_comment.any() else []
+        warnings.warn(f"left out of {name}: {' and '.join(parts)}", DataWarning, stacklevel=4)
         return frame[~(is_comment | is_header)].copy()
     return frame

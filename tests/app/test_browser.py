@@ -399,8 +399,8 @@ def test_two_maps_side_by_side_move_together_and_the_player_steps_weeks(visit):
     visit.wait_for_timeout(800)
     after = shot(visit, "split_zoomed.png")
     top, bottom = int(right["y"]) + 5, int(right["y"] + right["height"]) - 5
-    there = np.s_[top:bottom, int(right["x"]) + 5 : int(right["x"] + right["width"]) - 5]
-    assert (np.abs(before[there] - after[there]).max(-1) > 20).sum() > 300
+    window = np.s_[top:bottom, int(right["x"]) + 5 : int(right["x"] + right["width"]) - 5]
+    assert (np.abs(before[window] - after[window]).max(-1) > 20).sum() > 300
     assert visit.wrong == []
 
 

@@ -32,11 +32,11 @@ def new_plot() -> tuple[ColumnDataSource, figure]:
 def app():
     """Two buttons: each shows a new plot by one way of sending and moves its point by the other."""
     shown, raw = pn.Column(), Row(children=[])
-    told = Div(text="")
+    answer = Div(text="")
 
     def tell(source: ColumnDataSource) -> None:
         source.js_on_change(
-            "data", CustomJS(args={"told": told}, code="told.text = `x is ${this.data.x[0]}`")
+            "data", CustomJS(args={"answer": answer}, code="answer.text = `x is ${this.data.x[0]}`")
         )
 
     def by_panel(_) -> None:
@@ -57,7 +57,7 @@ def app():
     buttons[0].on_click(by_panel)
     buttons[1].on_click(by_bokeh)
     name = pn.widgets.TextInput(placeholder="name")
-    return pn.Column(name, *buttons, shown, pn.pane.Bokeh(raw), pn.pane.Bokeh(told))
+    return pn.Column(name, *buttons, shown, pn.pane.Bokeh(raw), pn.pane.Bokeh(answer))
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def refused(capsys, arguments: list[str]) -> str:
     return lines[-1]
 
 
-def here(store: Path) -> str:
+def centre_text(store: Path) -> str:
     grid = Grid.from_cube(Store.open(store).cube())
     lon, lat = grid.lonlat(grid.x[3], grid.y[4])
     return f"{lon},{lat}"
@@ -133,7 +133,7 @@ def test_an_evaluation_that_cannot_be_is_one_sentence(capsys):
 
 
 def test_a_point_becomes_a_table(store, tmp_path, capsys):
-    assert main(["export", str(store), "--at", here(store), "--out", str(tmp_path / "a.csv")]) == 0
+    assert main(["export", str(store), "--at", centre_text(store), "--out", str(tmp_path / "a.csv")]) == 0
     assert "9 rows" in capsys.readouterr().out
     assert (tmp_path / "a.csv").read_text().startswith("# title: tiny")
 
@@ -213,7 +213,7 @@ def test_a_store_is_scored_at_a_tower(store, tmp_path, capsys, monkeypatch):
     pd.DataFrame(table).to_csv(tower, index=False)
     evaluated += ["--data", str(tower), "--radius-m", "50"]
     assert "--at" in refused(capsys, evaluated)
-    evaluated += ["--at", here(store)]
+    evaluated += ["--at", centre_text(store)]
     assert "no weather" in refused(capsys, evaluated)
     weather = xr.Dataset({"sw_in": ("time", np.full(9, 150.0, np.float32))}, {"time": time})
     monkeypatch.setattr(selection.CubeSelection, "_weather", lambda _: weather)
@@ -251,7 +251,7 @@ def test_a_point_may_stand_for_what_a_tower_sees(store, tmp_path, capsys):
     tower = str(next(tmp_path.glob("FLX*")))
     for name, how in (("r", ["--radius-m", "100"]), ("f", ["--tower", tower, "--height-m", "3"])):
         out = tmp_path / f"{name}.csv"
-        assert main(["export", str(store), "--at", here(store), *how, "--out", str(out)]) == 0
+        assert main(["export", str(store), "--at", centre_text(store), *how, "--out", str(out)]) == 0
         rows = pd.read_csv(out, comment="#")
         assert np.isfinite(rows["spread"]).all()
         assert (rows["share"] > 0.5).all()
@@ -279,7 +279,7 @@ def test_a_point_may_stand_for_what_a_tower_sees(store, tmp_path, capsys):
 )
 def test_a_wrong_export_is_one_sentence_and_no_file(store, tmp_path, capsys, monkeypatch, change, match):
     monkeypatch.chdir(tmp_path)
-    options = {"--at": here(store), "--out": "a.csv"} | change
+    options = {"--at": centre_text(store), "--out": "a.csv"} | change
     where = options.pop("store", str(store))
     message = refused(
         capsys, ["export", where, *(word for pair in options.items() if pair[1] for word in pair)]
@@ -383,8 +383,8 @@ def test_workers_with_a_gpu_compute_what_this_process_does_with_it(world, tmp_pa
     arguments = ["embed", "tiny", *DAYS, *model_of(world), "--device", "cuda"]
     for name, more in [("here", []), ("there", ["--workers", "1"])]:
         assert main([*arguments, "--out", str(tmp_path / name), *more]) == 0
-    here, there = (Store.open(tmp_path / name).cube().compute() for name in ("here", "there"))
-    xr.testing.assert_identical(here, there)
+    first, second = (Store.open(tmp_path / name).cube().compute() for name in ("here", "there"))
+    xr.testing.assert_identical(first, second)
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,8 @@ def test_notebook_01_runs_and_a_tap_reaches_the_kernel(lab, chromium):  # noqa: 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         page = browser.new_page(viewport={"width": 1500, "height": 1100})
-        asked = []
-        page.on("request", lambda request: asked.append(request.url))
+        urls = []
+        page.on("request", lambda request: urls.append(request.url))
         page.goto(lab)
         page.locator(".jp-Notebook").wait_for(timeout=90_000)
         page.get_by_text("| Idle").wait_for(timeout=90_000)
@@ -91,7 +91,7 @@ def test_notebook_01_runs_and_a_tap_reaches_the_kernel(lab, chromium):  # noqa: 
                 break
         assert other.is_visible()
         shot(page, "jupyterlab_tapped.png")
-        assert [url for url in asked if re.search(r"//cdn\.(bokeh|holoviz)", url)] == []
+        assert [url for url in urls if re.search(r"//cdn\.(bokeh|holoviz)", url)] == []
         browser.close()
 
 

@@ -129,9 +129,9 @@ def test_a_file_that_the_command_line_refuses_is_refused_in_its_words(state, dat
     assert state.places == before
     # As the command line says it, without the folder of the upload.
     with uploaded_file(name, content, "x") as path:
-        with pytest.raises(InputError) as told:
+        with pytest.raises(InputError) as raised:
             data.grid.pixel(*places_of(path))
-        assert str(told.value).replace(f"{path.parent}/", "") == state.message
+        assert str(raised.value).replace(f"{path.parent}/", "") == state.message
 
 
 def places_of(path) -> tuple[float, float]:

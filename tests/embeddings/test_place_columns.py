@@ -191,13 +191,13 @@ def test_words_for_places_are_places_and_those_of_sizes_are_told(tmp_path, names
     path, (lat, lon) = tmp_path / "places.csv", names
     rows = pd.DataFrame({"id": "A", **bands(3), lat: LAT, lon: LON})
     rows.to_csv(path, index=False, sep=";", decimal=",", encoding=encoding)
-    told = pytest.warns(
+    warned = pytest.warns(
         DataWarning, match=f"{lon} and {lat} of .* taken for longitude and latitude in degrees; if"
     )
-    with told if "geogr" not in lat else contextlib.nullcontext():
+    with warned if "geogr" not in lat else contextlib.nullcontext():
         series = read_series(path)
     np.testing.assert_allclose([series.lon[0], series.lat[0]], [LON, LAT])
-    with told if "geogr" not in lat else contextlib.nullcontext():
+    with warned if "geogr" not in lat else contextlib.nullcontext():
         assert len(geometries.read_points(path)) == 3
 
 

@@ -32,11 +32,11 @@ def test_a_table_that_is_cut_off_is_told_and_a_row_cut_in_the_middle_left_out(
 ):
     path = tmp_path / "plots.csv"
     path.write_text(TEXT[: len(TEXT) - cut])
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         table = read_table(path)
     assert (len(table), table["B04"].iloc[-1]) == (rows, last)
-    assert [message in str(one.message) for one in told] == ([True] if message else [])
+    assert [message in str(one.message) for one in caught] == ([True] if message else [])
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_rows_of_fewer_or_more_cells_than_the_header_are_counted(tmp_path, chang
     path.write_text(change(TEXT))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises((InputError, DataWarning)) as told:
+        with pytest.raises((InputError, DataWarning)) as caught:
             read_series(path)
-    assert message in str(told.value)
+    assert message in str(caught.value)
 
 
 def test_the_unnamed_column_of_row_names_that_r_writes_is_passed_over(tmp_path):
@@ -91,8 +91,8 @@ def test_a_tower_that_is_cut_off_is_told_and_its_last_row_left_out(tmp_path):
         (1, 24, ""),
     ):
         path.write_text(text[: len(text) - cut])
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             tower = towers.read(path)
         np.testing.assert_array_equal(tower["gpp_nt"], np.arange(1, days + 1) + 0.25)
-        assert [message in str(one.message) for one in told] == ([True] if message else [])
+        assert [message in str(one.message) for one in caught] == ([True] if message else [])

@@ -134,7 +134,7 @@ def permalinks(store: Store, ring: list) -> list[dict]:
     series.current = 3
     tower = State(entry="golden_store", day=day, layer="gpp", page="tower")
     tower.places = [Place(0, 4, 4)]
-    tower.param.update(flux="gpp_dt", least_qc=0.5, sight="radius", radius_m=120.0)
+    tower.param.update(flux="gpp_dt", least_qc=0.5, footprint_kind="radius", radius_m=120.0)
     area = tuple((round(lon, 7), round(lat, 7)) for lon, lat in ring)
     labels = State(entry="golden_store", day=day, layer="labels", year=True, places=[Place(0, 1, 1)])
     labels.labels = [Label(1, 2, "forest"), Label(5, 6, "meadow")]

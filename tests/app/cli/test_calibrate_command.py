@@ -69,9 +69,9 @@ def test_a_table_calibrates_and_its_prediction_follows_the_measurements(tmp_path
     assert list(fitted) == [*plain, "calibration"]
     assert fitted["calibration"].str.startswith("XX-One (").all()
     assert abs(fitted["gpp"].mean() - 16) < 0.6 * abs(plain["gpp"].mean() - 16)
-    told = json.loads(cal.read_text())
-    assert [head["kind"] for head in told["heads"]] == ["daily"]
-    assert told["measured"]["days"] == 8
+    document = json.loads(cal.read_text())
+    assert [head["kind"] for head in document["heads"]] == ["daily"]
+    assert document["measured"]["days"] == 8
 
 
 def test_rows_of_another_site_are_moved_less_than_those_of_the_tower(tmp_path, capsys):
@@ -91,15 +91,15 @@ def test_a_store_calibrates_and_its_maps_and_exports_name_it(store, calibration,
     lon, lat = tower.attrs["lon"], tower.attrs["lat"]
     # All days that calibrate: what is best for the season may be worse for a month.
     window = ["--start", str(DAYS[0])[:10], "--end", str(DAYS[-1])[:10]]
-    told = {}
+    outputs = {}
     for name, more in (("plain", []), ("fitted", ["--calibration", str(calibration)])):
         maps, series = tmp_path / f"{name}.nc", tmp_path / f"{name}.csv"
         assert main(["predict", "gpp", str(store), *window, "--out", str(maps), *more]) == 0
         at = ["--at", f"{lon},{lat}", *window, "--out", str(series)]
         assert main(["export", str(store), *at, *more]) == 0
         with xr.open_dataset(maps) as found:
-            told[name] = found.load(), pd.read_csv(series, comment="#"), series.read_text()
-    (plain, plain_rows, plain_text), (fitted, fitted_rows, fitted_text) = told["plain"], told["fitted"]
+            outputs[name] = found.load(), pd.read_csv(series, comment="#"), series.read_text()
+    (plain, plain_rows, plain_text), (fitted, fitted_rows, fitted_text) = outputs["plain"], outputs["fitted"]
     measured = tower["gpp_nt"].sel(time=plain.time).values
     row, col = 20, 28
     before, after = (np.abs(part["gpp"].values[:, row, col] - measured).mean() for part in (plain, fitted))
@@ -239,6 +239,6 @@ def test_an_entry_of_several_stores_is_predicted_as_the_store_they_were_cut_from
             found[name] = maps[["gpp", "gpp_lo", "gpp_hi", "ood"]].load()
     xr.testing.assert_allclose(found["quarters"], found["whole"])
     # The fourth store is left out of the entry: no numbers where there is none.
-    held = xr.ones_like(found["whole"]["gpp"].isel(time=0), bool)
-    held[20:, 28:] = False
-    xr.testing.assert_allclose(found["gap"]["gpp"], found["whole"]["gpp"].where(held))
+    is_stored = xr.ones_like(found["whole"]["gpp"].isel(time=0), bool)
+    is_stored[20:, 28:] = False
+    xr.testing.assert_allclose(found["gap"]["gpp"], found["whole"]["gpp"].where(is_stored))

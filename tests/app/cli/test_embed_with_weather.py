@@ -42,8 +42,8 @@ def test_weather_of_other_days_and_weather_twice_are_refused(cube, tmp_path, cap
     weather = write_weather(tmp_path / "weather.csv", "2018-04-01")
     command = ["embed", str(cube), "--weather", weather, "--out", str(tmp_path / "store")]
     assert main(command) == 2
-    told = capsys.readouterr().err
-    assert "weather.csv of 2018-04-01 to 2018-05-30 and a scene of 2020-05-" in told
+    stderr = capsys.readouterr().err
+    assert "weather.csv of 2018-04-01 to 2018-05-30 and a scene of 2020-05-" in stderr
     assert not (tmp_path / "store").exists()
 
 

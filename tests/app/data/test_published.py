@@ -86,9 +86,9 @@ def test_a_cube_of_another_zone_is_laid_over_by_place(inside):
     lon, lat = GRID.lonlat(GRID.x.mean(), GRID.y.mean())
     zone = "EPSG:32633" if GRID.crs != "EPSG:32633" else "EPSG:32632"
     x, y = Grid(zone, 0, 0, 10, 1, 1).xy(lon, lat)
-    there = Grid(zone, round(x, -1) - 600, round(y, -1) + 600, 10, 120, 120)
-    made = published_cube(zone, there).assign_attrs(simulated=0)
-    lons, lats = there.lonlat(*np.meshgrid(there.x, there.y))
+    grid = Grid(zone, round(x, -1) - 600, round(y, -1) + 600, 10, 120, 120)
+    made = published_cube(zone, grid).assign_attrs(simulated=0)
+    lons, lats = grid.lonlat(*np.meshgrid(grid.x, grid.y))
     made["features"][:3] = (
         np.stack([lons, lats, lons * lats])[:, None] * 1000
     )  # vectors that tell their place

@@ -271,15 +271,15 @@ def test_an_areas_pixels_are_drawn_under_its_mean_until_they_are_switched_off(ex
     lines = explorer.data.place_series(explorer.state.place).gpp_pixels
     assert lines.shape == (len(explorer.data.days), 12)
     source = view.charts.source("gpp", "all pixels of the area").data
-    seen = opaque()
+    is_opaque = opaque()
     # The highest pixel of each column of the image is on the highest line of that day.
     days = np.linspace(0, len(lines) - 1, 9)[1:-1].round().astype(int)
     low, high = float(lines.min()), float(lines.max())
     for day in days:
         since = pd.Timestamp(lines.time.values[day]).value / 1e6 - source["x"][0]
-        column = int(since / source["dw"][0] * seen.shape[1])
-        top = np.flatnonzero(seen[:, max(0, column - 1) : column + 2].any(1)).max()
-        value = low + (top + 0.5) / len(seen) * (high - low)
+        column = int(since / source["dw"][0] * is_opaque.shape[1])
+        top = np.flatnonzero(is_opaque[:, max(0, column - 1) : column + 2].any(1)).max()
+        value = low + (top + 0.5) / len(is_opaque) * (high - low)
         near = lines.values[max(0, day - 1) : day + 2].max()
         assert value == pytest.approx(near, abs=0.1 * (high - low))
     assert view.all_pixels.visible
@@ -372,7 +372,7 @@ def test_a_name_that_is_typed_goes_into_the_chips_and_a_bad_one_comes_back(explo
 def test_hidden_charts_leave_the_dates_under_the_lowest(explorer):
     explorer.state.charts = ["ndvi", "pc"]
     shown = {name: fig.xaxis[0].visible for name, fig in explorer.series_view.charts.figures.items()}
-    assert [name for name, there in shown.items() if there] == ["pc"]
+    assert [name for name, is_shown in shown.items() if is_shown] == ["pc"]
     panes = explorer.series_view.panes
     assert not panes["gpp"].visible
     # It alone is higher by its dates, so that all frames are of one height.

@@ -21,13 +21,13 @@ def served():
     def page():
         document = pn.state.curdoc
 
-        def look() -> None:
+        def read_option() -> None:
             for connection in document.session_context.session._subscribed_connections:
                 stream = connection._socket.ws_connection.stream
                 found["delay off"] = bool(stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
                 opened.set()
 
-        pn.state.add_periodic_callback(look, period=50)
+        pn.state.add_periodic_callback(read_option, period=50)
         return pn.pane.Str("page")
 
     with socket.socket() as probe:

@@ -91,8 +91,8 @@ def test_a_classifier_finds_what_differs_and_nothing_where_nothing_does(rng):
             for k in range(count)
         ]
 
-    alike = classifier_test.classify(scenes(2, 0.0), scenes(10, 0.0))
-    assert alike["balanced_accuracy"] < 0.65
+    same = classifier_test.classify(scenes(2, 0.0), scenes(10, 0.0))
+    assert same["balanced_accuracy"] < 0.65
     apart = classifier_test.classify(scenes(2, 3.0), scenes(10, 0.0))
     assert apart["balanced_accuracy"] > 0.9
     assert apart["auc other"] > 0.95

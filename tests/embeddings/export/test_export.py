@@ -407,8 +407,8 @@ def test_a_radius_gives_the_mean_of_its_pixels_and_how_mixed_they_are(store, cub
     def cross(grid, point):
         return footprint.disc(grid, point.lon, point.lat, 11.0)
 
-    here = centre(cube, 20, 30)
-    table = tidy(store, points=[here], footprint_weights=cross)
+    place = centre(cube, 20, 30)
+    table = tidy(store, points=[place], footprint_weights=cross)
     rows, cols = [20, 19, 21, 20, 20], [30, 30, 30, 29, 31]
     values = cube["embedding"].values[:, rows, cols].astype(float) * cube["scale"].values
     np.testing.assert_allclose(table["e01"], values[:, :, 1].mean(1), rtol=1e-5)
@@ -417,7 +417,7 @@ def test_a_radius_gives_the_mean_of_its_pixels_and_how_mixed_they_are(store, cub
     assert table.attrs["seen"] == "pixels within 11 m"
     edge = tidy(cube, points=[centre(cube, 0, 30)], footprint_weights=cross)
     np.testing.assert_allclose(edge["share"], 0.8)
-    series = extract.cube_of(store, points=[here], footprint_weights=cross)
+    series = extract.cube_of(store, points=[place], footprint_weights=cross)
     np.testing.assert_allclose(series["e01"].values[0], table["e01"])
 
 

@@ -201,52 +201,54 @@ def test_the_file_reads_back_as_it_was_written(made, tmp_path):
     back = gpp.load_calibration(path)
     assert back.digest == made.digest
     assert back.text() == path.read_text()
-    told = json.loads(path.read_text())
-    assert told["measured"]["variable"] == "gpp_dt"
-    assert set(told["heads"][0]["pooled"]["mean"]) == set(told["heads"][0]["pooled"]["sd"]) == set(TERMS)
+    document = json.loads(path.read_text())
+    assert document["measured"]["variable"] == "gpp_dt"
+    assert (
+        set(document["heads"][0]["pooled"]["mean"]) == set(document["heads"][0]["pooled"]["sd"]) == set(TERMS)
+    )
     assert list(tmp_path.iterdir()) == [path]
 
 
-def _without_digest(told):
-    del told["digest"]
+def _without_digest(document):
+    del document["digest"]
 
 
-def _nan(told):
-    told["heads"][0]["pooled"]["mean"]["gain"] = float("nan")
+def _nan(document):
+    document["heads"][0]["pooled"]["mean"]["gain"] = float("nan")
 
 
-def _huge(told):
-    told["heads"][0]["pooled"]["mean"]["gain"] = 1e9
+def _huge(document):
+    document["heads"][0]["pooled"]["mean"]["gain"] = 1e9
 
 
-def _edited(told):
-    told["heads"][0]["pooled"]["mean"]["gain"] += 0.5
+def _edited(document):
+    document["heads"][0]["pooled"]["mean"]["gain"] += 0.5
 
 
-def _no_covariance(told):
-    told["heads"][0]["pooled"]["covariance"][0][0] = -1.0
+def _no_covariance(document):
+    document["heads"][0]["pooled"]["covariance"][0][0] = -1.0
 
 
-def _newer(told):
-    told["fluxlens_gpp_calibration"] = 2
+def _newer(document):
+    document["fluxlens_gpp_calibration"] = 2
 
 
-def _no_heads(told):
-    told["heads"] = []
+def _no_heads(document):
+    document["heads"] = []
 
 
-def _lists(told):
-    told["heads"] = "all"
+def _lists(document):
+    document["heads"] = "all"
 
 
 @pytest.mark.parametrize(
     "change", [_without_digest, _nan, _huge, _edited, _no_covariance, _newer, _no_heads, _lists]
 )
 def test_a_file_with_a_wrong_part_is_refused(made, tmp_path, change):
-    told = json.loads(made.text())
-    change(told)
+    document = json.loads(made.text())
+    change(document)
     path = tmp_path / "cal.json"
-    path.write_text(json.dumps(told))
+    path.write_text(json.dumps(document))
     with pytest.raises(InputError, match=r"cal\.json.*need"):
         gpp.load_calibration(path)
 

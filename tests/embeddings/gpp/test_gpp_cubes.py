@@ -130,11 +130,11 @@ def test_drivers_of_a_pixel_are_found_by_their_names():
 def test_rain_fills_the_ground_and_plants_empty_it_slower_as_it_dries():
     rain, demand = np.zeros(200), np.full(200, 5.0)
     rain[:20] = 30
-    full, thin = (gpp_drivers.soil_water_balance(rain, demand, cover) for cover in (1.0, 0.3))
+    full, sparse = (gpp_drivers.soil_water_balance(rain, demand, cover) for cover in (1.0, 0.3))
     assert full[20] > 0.9
     assert (np.diff(full[20:]) < 0).all()
     assert (np.diff(full[20:], 2)[60:] > 0).all()
-    assert (thin[21:] > full[21:]).all()
+    assert (sparse[21:] > full[21:]).all()
     assert ((full >= 0) & (full <= 1)).all()
 
 

@@ -286,8 +286,8 @@ def test_the_embedding_of_a_row_comes_from_its_own_site(raw, monkeypatch):
     whole = table_embeddings.add_embeddings(rows)
     alone = table_embeddings.add_embeddings(rows[rows["site"] == "S3"].reset_index(drop=True))
     names = list(table_features.EMBEDDING_ALONE["embedding"])
-    there = whole[names][whole["site"] == "S3"].values
-    np.testing.assert_allclose(alone[names].values, there, atol=1e-5)
+    in_table = whole[names][whole["site"] == "S3"].values
+    np.testing.assert_allclose(alone[names].values, in_table, atol=1e-5)
     process = TableProcess.fit(whole, kernels=("cauchy",), steps=4, groups=table_features.EMBEDDING_ALONE)
     assert np.isfinite(process.leave_group_out(whole["site"])[0]).all()
 

@@ -71,12 +71,12 @@ def test_tiles_written_by_workers_are_the_same_though_one_is_killed(tmp_path, mo
         while not writer.merge_finished():
             time.sleep(0.05)
         writer.commit("there")
-    here, there = (Store.open(tmp_path / name) for name in ("here", "there"))
+    whole, resumed = (Store.open(tmp_path / name) for name in ("here", "there"))
     for layout in store.LAYOUTS:
-        xr.testing.assert_identical(there.cube(layout).compute(), here.cube(layout).compute())
+        xr.testing.assert_identical(resumed.cube(layout).compute(), whole.cube(layout).compute())
     day, all_ = cube.time.values[0], slice(None)
     monkeypatch.setattr(routing, "FRAME_BYTES", 1000)
-    xr.testing.assert_identical(there.frame(day, all_, all_), here.frame(day, all_, all_))
-    assert there.nbytes < 1.1 * here.nbytes  # nothing left of what the killed one began
-    assert [snapshot.message for snapshot in there.log()] == ["there"]
+    xr.testing.assert_identical(resumed.frame(day, all_, all_), whole.frame(day, all_, all_))
+    assert resumed.nbytes < 1.1 * whole.nbytes  # nothing left of what the killed one began
+    assert [snapshot.message for snapshot in resumed.log()] == ["there"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "log", "there"]

@@ -88,17 +88,17 @@ def updated(
     path, scene: xr.DataTree, model: Embedder, monkeypatch, **options
 ) -> tuple[Update, list[np.ndarray]]:
     """What an update did, and the days it computed, block by block."""
-    asked = []
+    day_groups = []
 
     def counted(model, tokens, shape, days, causal):
-        asked.append(days)
+        day_groups.append(days)
         return embed_pixels_steps(model, tokens, shape, days, causal)
 
     with monkeypatch.context() as counting:
         counting.setattr(engine, "embed_pixels_steps", counted)
         done = progress.run(update(path, scene, model, **options))
-    assert sum(map(len, asked)) == done.computed_days
-    return done, asked
+    assert sum(map(len, day_groups)) == done.computed_days
+    return done, day_groups
 
 
 def check_same_bits(store: Store, whole: Store | xr.Dataset, scene: xr.DataTree) -> None:
@@ -114,11 +114,11 @@ def test_a_pass_inserted_early_changes_no_later_day(tmp_path, months, model, mon
     scene = repeated(months, 7)  # longer than both windows, so that some days stay as they are
     first = scene["s1"]["time"].values[3]
     old = embedded(tmp_path / "store", without(scene, "s1", lambda time: time != first), model)
-    done, asked = updated(tmp_path / "store", scene, model, monkeypatch)
+    done, day_groups = updated(tmp_path / "store", scene, model, monkeypatch)
     assert (done.acquisitions, done.appended_days) == ({"s1": 1}, 0)
     # From the first day of the cube to the last that the groups of the pass reach, in one stretch.
-    assert len(asked) == 1
-    assert asked[0][0] == to_epoch_day(old.days[:1])[0]
+    assert len(day_groups) == 1
+    assert day_groups[0][0] == to_epoch_day(old.days[:1])[0]
     assert 395 < done.computed_days <= 558 + 36 < len(old.days)
     check_same_bits(Store.open(tmp_path / "store"), engine.compute(scene, model), scene)
 
@@ -141,8 +141,8 @@ def test_a_causal_scene_cut_at_a_date_is_updated_to_the_bits_of_the_whole(
     xr.testing.assert_identical(Store.open(tmp_path / "store", old.snapshot).cube().load(), earlier)
     today = f"{new.log()[0].written_at:%Y-%m-%d}"
     assert Store.open(tmp_path / "store", today).snapshot == done.snapshot
-    again, asked = updated(tmp_path / "store", scene, model, monkeypatch)
-    assert (again.is_new, again.snapshot, asked) == (False, done.snapshot, [])
+    again, day_groups = updated(tmp_path / "store", scene, model, monkeypatch)
+    assert (again.is_new, again.snapshot, day_groups) == (False, done.snapshot, [])
 
 
 def test_what_cannot_be_updated_is_told_and_the_store_stays(tmp_path, months, model):
@@ -185,12 +185,12 @@ def test_killed_before_its_commit_and_given_again_it_ends_with_the_same_bits(
     assert child.returncode == -signal.SIGKILL
     assert Store.open(tmp_path / "store").snapshot == old.snapshot
     # The finished blocks are taken: nothing is computed again.
-    asked = []
-    monkeypatch.setattr(engine, "embed_pixels_steps", lambda *args: asked.append(args))
+    calls = []
+    monkeypatch.setattr(engine, "embed_pixels_steps", lambda *args: calls.append(args))
     done = progress.run(
         update(tmp_path / "store", zarr.open(tmp_path / "scene"), model, execution=Execution(resume=True))
     )
-    assert (done.is_new, asked) == (True, [])
+    assert (done.is_new, calls) == (True, [])
     new = Store.open(tmp_path / "store")
     np.testing.assert_array_equal(new.cube().embedding.values, whole.cube().embedding.values)
     np.testing.assert_array_equal(new.cube("series").sigma.values, whole.cube("series").sigma.values)

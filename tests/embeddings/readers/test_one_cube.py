@@ -291,18 +291,18 @@ def test_sentinel_1_in_any_unit_is_decibel(tmp_path, form):
 
 
 @pytest.mark.parametrize(
-    ("names", "form", "beside"),
+    ("names", "form", "side_by_side"),
     [
         ("{}_{}", "variables", False), ("{}_{:.1}", "variables", True), ("{}{:.1}", "bands", False),
         ("{1}_{0}", "bands", True), ("sigma0_{}_{:.3}", "tif", False), ("{}_{:.1}", "tif", True),
     ],
 )  # fmt: skip
-def test_passes_of_both_directions_in_one_cube(tmp_path, names, form, beside):
+def test_passes_of_both_directions_in_one_cube(tmp_path, names, form, side_by_side):
     of, decibel = truth(), backscatter().astype("f4")
-    data = as_variables(of) if beside else as_variables(of)[["x", "y", "time", "spatial_ref"]]
+    data = as_variables(of) if side_by_side else as_variables(of)[["x", "y", "time", "spatial_ref"]]
     # The first date has both passes, the others one.
-    seen = {"ascending": [True, True, False], "descending": [True, False, True]}
-    for number, (direction, dates) in enumerate(seen.items()):
+    directions = {"ascending": [True, True, False], "descending": [True, False, True]}
+    for number, (direction, dates) in enumerate(directions.items()):
         for band, one in zip(("VV", "VH"), decibel, strict=True):
             values = np.where(np.array(dates)[:, None, None], one - number, np.float32(np.nan))
             data[names.format(band, direction)] = (("time", "y", "x"), values)
@@ -328,7 +328,7 @@ def test_passes_of_both_directions_in_one_cube(tmp_path, names, form, beside):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
         s1 = open_scene(path)["s1"].to_dataset()
-    for number, (direction, dates) in enumerate(seen.items()):
+    for number, (direction, dates) in enumerate(directions.items()):
         of_direction = s1.isel(time=np.flatnonzero(s1.orbit == direction))
         np.testing.assert_array_equal(
             schema.utc_days(of_direction), TIMES[dates].values.astype("datetime64[D]")

@@ -358,11 +358,11 @@ def test_an_existing_path_is_never_overwritten(files, put, tmp_path):
 
 def test_a_failed_write_leaves_nothing(files, put, tmp_path, monkeypatch):
     scene, place = open_scene(put(files)), tmp_path / "out"
-    real, seen = xr.Dataset.to_zarr, []
+    real, written = xr.Dataset.to_zarr, []
 
     def fails_later(self, *args, **kwargs):
-        seen.append(kwargs["group"])
-        if len(seen) == 3:
+        written.append(kwargs["group"])
+        if len(written) == 3:
             raise OSError("disk full")
         return real(self, *args, **kwargs)
 
@@ -503,9 +503,9 @@ def test_measured_twenty_metre_bands_lie_under_the_ten_metre_ones(real_data):
         moved = np.roll(b8a, (dy, dx), axis=(1, 2))[:, inner, inner]
         return np.corrcoef(b08[:, inner, inner].ravel(), moved.ravel())[0, 1]
 
-    here = agreement(0, 0)
-    assert here > 0.9
-    assert all(here > agreement(dy, dx) for dy in (-2, 0, 2) for dx in (-2, 0, 2) if dy or dx)
+    at_place = agreement(0, 0)
+    assert at_place > 0.9
+    assert all(at_place > agreement(dy, dx) for dy in (-2, 0, 2) for dx in (-2, 0, 2) if dy or dx)
 
 
 @pytest.mark.real

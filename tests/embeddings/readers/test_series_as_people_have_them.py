@@ -143,9 +143,9 @@ def test_what_cannot_be_read_is_refused_with_its_cause(tmp_path, capsys, make, m
     with pytest.raises(InputError, match=message):
         series_table.read_series(tmp_path / "plots.csv")
     assert main(["embed", str(tmp_path / "plots.csv"), "--out", str(tmp_path / "out.csv")]) == 2
-    told = [line for line in re.split(r"[\r\n]+", capsys.readouterr().err) if "fluxlens: " in line]
-    assert len(told) == 1
-    assert re.search(message, told[0])
+    lines = [line for line in re.split(r"[\r\n]+", capsys.readouterr().err) if "fluxlens: " in line]
+    assert len(lines) == 1
+    assert re.search(message, lines[0])
 
 
 @pytest.mark.parametrize(
@@ -164,9 +164,9 @@ def test_a_column_that_says_what_is_cloudy_is_used_and_told(column, clear, cloud
     table[column] = np.where(is_clear, clear, cloudy)
     with pytest.warns(
         DataWarning, match=rf"8 of 24 rows of .* are cloudy by their column {column}: left out"
-    ) as told:
+    ) as caught:
         found = series_table.read_series(table)
-    assert len(told) == 1
+    assert len(caught) == 1
     np.testing.assert_allclose(found.sensors["s2"].values, table.loc[is_clear, list(BANDS)], atol=1e-6)
 
 
@@ -227,9 +227,9 @@ def test_zero_decibel_is_no_value():
     table.loc[::4, "VV"] = 0.0
     with pytest.warns(
         DataWarning, match="6 of 24 rows .* have VV or VH of exactly 0, which is no value in dB"
-    ) as told:
+    ) as caught:
         found = series_table.read_series(None, table)
-    assert len(told) == 1
+    assert len(caught) == 1
     np.testing.assert_array_equal(np.isnan(found.sensors["s1"].values[:, 0]), np.arange(24) % 4 == 0)
 
 

@@ -44,7 +44,7 @@ def date_columns() -> dict[str, tuple[dict, str | None]]:
     dates = table()["date"]
     days = (dates - EPOCH) / pd.Timedelta(days=1)
     index = dates.dt.strftime("%Y%m%dT%H%M%S")
-    told = "are days as a spreadsheet counts them"
+    message = "are days as a spreadsheet counts them"
     styles = {
         style: ({"date": dates.dt.strftime(style)}, None)
         for style in (
@@ -53,8 +53,8 @@ def date_columns() -> dict[str, tuple[dict, str | None]]:
         )
     }  # fmt: skip
     return styles | {
-        "whole days of a spreadsheet": ({"date": days.astype(int)}, told),
-        "days of a spreadsheet": ({"date": days}, told),
+        "whole days of a spreadsheet": ({"date": days.astype(int)}, message),
+        "days of a spreadsheet": ({"date": days}, message),
         "index of merged collections": ({"date": "1_2_" + index + "_" + index + "_T31UES_00ab"}, None),
         "local midnights": ({"date": dates.dt.strftime("%Y-%m-%dT00:00:00+02:00")}, None),
         "paths of images": (

@@ -74,8 +74,10 @@ def test_passes_of_two_directions_on_a_day_are_told_and_on_other_days_kept(colum
     rows = pd.concat(
         [UP.assign(**{column: up}), DOWN.assign(**{column: down})[:2], later.assign(**{column: down})]
     )
-    told = r"2 of 8 rows .* of a series and day that another row has \(0 of them alike, 2 of another pass\)"
-    with pytest.warns(DataWarning, match=told + ": averaged as power, as in cubes"):
+    message = (
+        r"2 of 8 rows .* of a series and day that another row has \(0 of them alike, 2 of another pass\)"
+    )
+    with pytest.warns(DataWarning, match=message + ": averaged as power, as in cubes"):
         found = read_series(None, rows).sensors["s1"]
     right = [MEAN, [-13, -19], MEAN, [-13, -19], [-10, -16], [-13, -19]]
     np.testing.assert_allclose(found.values, right, atol=1e-4)

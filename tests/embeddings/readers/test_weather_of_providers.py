@@ -71,8 +71,8 @@ def test_hourly_amounts_of_era5_land_are_summed_and_its_dew_point_gives_vpd(tmp_
     hours = pd.date_range(DAYS[0], periods=24 * 60, freq="h")
     day = right.loc[np.repeat(np.arange(60), 24)].reset_index(drop=True)
     # The dew point at which saturated air holds what the air of the day holds.
-    held = saturation_vapour_pressure_hpa(day.tair) - day.vpd
-    log = np.log(held / 6.108)
+    vapour_hpa = saturation_vapour_pressure_hpa(day.tair) - day.vpd
+    log = np.log(vapour_hpa / 6.108)
     table = pd.DataFrame(
         {
             "system:index": hours.strftime("%Y%m%dT%H"), "temperature_2m": day.tair + 273.15,

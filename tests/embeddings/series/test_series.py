@@ -93,8 +93,8 @@ def test_rows_are_daily_from_the_first_to_the_last_acquisition_of_each_series(em
     for one, rows in embedded.groupby("id"):
         dates = pd.concat([s2.date[s2.id == one], s1.date[s1.id == one]])
         np.testing.assert_array_equal(rows["time"], pd.date_range(dates.min(), dates.max()))
-        seen = rows.loc[rows["days_from_s2"] == 0, "time"]
-        np.testing.assert_array_equal(seen, np.sort(s2.date[s2.id == one].unique()))
+        observed_days = rows.loc[rows["days_from_s2"] == 0, "time"]
+        np.testing.assert_array_equal(observed_days, np.sort(s2.date[s2.id == one].unique()))
         assert (rows["time"].isin(s1.date[s1.id == one]) == (rows["days_from_s1"] == 0)).all()
     assert np.isfinite(features(embedded)).all()
     assert (embedded["sigma"] > 0).all()
@@ -509,8 +509,8 @@ def test_residuals_of_a_known_process_are_predicted_as_well_as_its_variance_says
     root = np.linalg.cholesky(residuals.covariance(away[:, None] - away[None]) + 1e-9 * np.eye(len(away)))
     unit = 1e-3  # small beside BRIGHT_RESIDUAL: no draw is taken for cloud
     drawn = unit * np.einsum("ij,njb->nib", root, rng.normal(size=(2000, len(away), 10)))
-    seen = drawn[:, :-1] + unit * rng.normal(size=(2000, len(day), 10))
-    found = residuals.correct_by_residuals(np.zeros((2000, 10)), np.tile(day - 40, (2000, 1)), seen)
+    noisy = drawn[:, :-1] + unit * rng.normal(size=(2000, len(day), 10))
+    found = residuals.correct_by_residuals(np.zeros((2000, 10)), np.tile(day - 40, (2000, 1)), noisy)
     matrix = residuals.covariance(day[:, None] - day[None]) + np.eye(len(day))
     to = residuals.covariance(day - 40.0)
     expected = residuals.covariance(np.array(0.0)) - to @ np.linalg.solve(matrix, to)

@@ -192,9 +192,9 @@ def test_tower_stands_inside_on_vegetation(scene):
     tower = scene["tower"]
     to_utm = Transformer.from_crs(4326, scene["s2"].to_dataset().rio.crs, always_xy=True)
     x, y = to_utm.transform(tower.attrs["lon"], tower.attrs["lat"])
-    here = scene["truth"].to_dataset().sel(x=x, y=y, method="nearest")
-    assert COVERS[int(here.land_cover)] not in ("water", "settlement")
-    assert here.gpp.max() > 2
+    pixel = scene["truth"].to_dataset().sel(x=x, y=y, method="nearest")
+    assert COVERS[int(pixel.land_cover)] not in ("water", "settlement")
+    assert pixel.gpp.max() > 2
 
 
 def test_a_scene_without_tower_has_no_tower_file(tmp_path):

@@ -64,7 +64,7 @@ def test_the_scene_is_what_lies_on_the_ground(world, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("baseline", "names", "told", "stored"),
+    ("baseline", "names", "properties", "stored"),
     [
         ("02.14", "own", {}, 0),
         ("04.00", "own", {}, 1000),
@@ -77,12 +77,12 @@ def test_the_scene_is_what_lies_on_the_ground(world, tmp_path):
     ],
 )
 def test_reflectance_is_the_same_whatever_the_baseline_and_who_provides_it(
-    world, tmp_path, baseline, names, told, stored
+    world, tmp_path, baseline, names, properties, stored
 ):
     def numbers(lon, lat):
         return 1000 + 4000 * ground(lon, lat) + stored
 
-    world.s2("A", "2020-06-01T10:40:21", dn=numbers, baseline=baseline, names=names, **told)
+    world.s2("A", "2020-06-01T10:40:21", dn=numbers, baseline=baseline, names=names, **properties)
     scene, _ = fetched(world, tmp_path)
     np.testing.assert_allclose(
         scene["s2/reflectance"].sel(band="B03")[0], reflectance_of(request_of(world).grid), atol=1e-6
@@ -215,8 +215,8 @@ PRODUCT = "S2A_MSIL2A_20200601T104021_N0500_R008_T31ABC_{}"
 def test_of_two_processings_with_one_baseline_the_later_one_counts_and_is_told(world, tmp_path, old, new):
     world.s2("new", "2020-06-01T10:40:21", baseline="05.00", dn=lambda lon, lat: 4000 + 0 * lon, **new)
     world.s2("old", "2020-06-01T10:40:22", baseline="05.00", dn=lambda lon, lat: 2000 + 0 * lon, **old)
-    told = "1 of 2 images left out: old: new is a later processing of it, with the same baseline"
-    with pytest.warns(DataWarning, match=told):
+    message = "1 of 2 images left out: old: new is a later processing of it, with the same baseline"
+    with pytest.warns(DataWarning, match=message):
         stac.passes(request_of(world))
     scene, left_out = fetched(world, tmp_path)
     assert len(left_out) == 1
@@ -231,11 +231,11 @@ def test_older_baselines_are_told_with_the_processing_that_counts(world):
     ):
         strip = STRIP.format(made, SENSED)
         world.s2(name, "2020-06-01T10:40:21", baseline=baseline, **{"s2:datastrip_id": strip})
-    with pytest.warns(DataWarning, match="2 of 3 images left out") as told:
+    with pytest.warns(DataWarning, match="2 of 3 images left out") as caught:
         (one,) = stac.passes(request_of(world))
     assert [item.id for item in one.items] == ["later"]
-    assert "old: later is a newer processing of it" in str(told[0].message)
-    assert "first: later is a later processing of it" in str(told[0].message)
+    assert "old: later is a newer processing of it" in str(caught[0].message)
+    assert "first: later is a later processing of it" in str(caught[0].message)
 
 
 def test_halves_of_an_image_are_no_processings_of_it_whenever_they_were_made(world):
@@ -348,12 +348,12 @@ def test_a_server_that_stays_busy_ends_it_and_the_next_run_goes_on(world, tmp_pa
         progress.run(stac.fetch(request_of(world), tmp_path / "scene.zarr"))
     assert not (tmp_path / "scene.zarr").exists()
     world.faults.clear()
-    world.asked.clear()
+    world.requests.clear()
     scene, _ = fetched(world, tmp_path)
     assert scene["s2"].sizes["time"] == 3
     assert bool(scene["s2/clear"].all())
-    assert not any("A01" in path for path in world.asked)
-    assert any("A11" in path for path in world.asked)
+    assert not any("A01" in path for path in world.requests)
+    assert any("A11" in path for path in world.requests)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["files", "scene.zarr"]
 
 
@@ -366,8 +366,8 @@ def test_a_file_that_is_cut_off_costs_its_image_only(world, tmp_path):
         file = world.folder / name
         file.write_bytes(file.read_bytes()[: 600 if name[0] == "A" else file.stat().st_size // 2])
     scene, left_out = fetched(world, tmp_path)
-    assert [told.split(":")[0] for told in left_out] == ["A", "C"]
-    assert all("cannot be read" in told for told in left_out)
+    assert [sentence.split(":")[0] for sentence in left_out] == ["A", "C"]
+    assert all("cannot be read" in sentence for sentence in left_out)
     assert scene.attrs["left_out"] == left_out
     assert list(schema.utc_days(scene["s2"].to_dataset()).astype(str)) == ["2020-06-06", "2020-06-11"]
     assert not scene["s2/clear"][0].any()
@@ -407,10 +407,10 @@ def test_another_radar_product_keeps_the_optical_dates(bucket, tmp_path):
     item["assets"]["vv"]["href"] = "s3://no-such-bucket/vv.tif"
     with pytest.raises(InputError, match=r"no-such-bucket.*AWS variables.*another --s1"):
         fetched(bucket, tmp_path)
-    bucket.asked.clear()
+    bucket.requests.clear()
     scene, _ = fetched(bucket, tmp_path, s1="none")
     assert list(scene.children) == ["s2"]
-    assert not any(path.startswith("/store") for path in bucket.asked)
+    assert not any(path.startswith("/store") for path in bucket.requests)
 
 
 def test_where_nothing_can_be_read_there_is_no_scene(world, tmp_path):
@@ -442,7 +442,7 @@ def test_storage_that_wants_a_token_gets_one_and_it_is_asked_for_once(signed, tm
     signed.s2("B", "2020-06-06T10:40:21")
     scene, left_out = fetched(signed, tmp_path)
     assert (scene["s2"].sizes["time"], left_out) == (2, [])
-    assert signed.asked["/token/127/store"] == 1
+    assert signed.requests["/token/127/store"] == 1
     assert "secret" not in str(scene.attrs)
 
 
@@ -463,7 +463,7 @@ def test_a_token_is_renewed_before_it_ends(signed, monkeypatch):
     place, (token, until) = next(iter(access._tokens.items()))
     access._tokens[place] = (token, until.replace(year=2000))
     access.sign(href)
-    assert signed.asked["/token/127/store"] == 2
+    assert signed.requests["/token/127/store"] == 2
     assert access.sign("https://example.com/x.tif") == "https://example.com/x.tif"
 
 
@@ -473,7 +473,7 @@ def test_a_plan_says_how_much_and_fetches_nothing(world, monkeypatch):
     world.s2("A", "2020-06-01T10:40:21", dn=lambda lon, lat: rng.integers(1, 60_000, lon.shape))
     request = request_of(world)
     to_fetch, to_keep = stac.estimate(stac.passes(request), request)
-    assert not any(path.startswith("/store") for path in world.asked)
+    assert not any(path.startswith("/store") for path in world.requests)
     assert to_keep == 32 * 32 * 21
     from fluxlens.embeddings.stac import pixels
 
@@ -497,7 +497,7 @@ def test_weather_of_a_table_goes_into_the_scene(world, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("day,tair\n2020-06-01,3\n", "columns day, tair, need time and some of sw_in in W m-2"),
         ("time,wind\n2020-06-01,3\n", "need time and some of"),
@@ -509,11 +509,11 @@ def test_weather_of_a_table_goes_into_the_scene(world, tmp_path):
         ("\x00\xff", "need"),
     ],
 )
-def test_a_table_that_is_no_weather_is_refused(tmp_path, text, told):
+def test_a_table_that_is_no_weather_is_refused(tmp_path, text, message):
     from fluxlens.embeddings.readers import weather_table
 
     (tmp_path / "w.csv").write_text(text, encoding="latin-1")
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         weather_table.open(tmp_path / "w.csv")
 
 
@@ -533,17 +533,17 @@ def test_weather_of_the_place_is_fetched_with_the_days_before(world, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (
-            lambda told: told["parameters"]["ALLSKY_SFC_SW_DWN"].update(units="cal"),
+            lambda answer: answer["parameters"]["ALLSKY_SFC_SW_DWN"].update(units="cal"),
             "no weather .KeyError 'cal'",
         ),
-        (lambda told: told["properties"]["parameter"].pop("T2MDEW"), "no weather .KeyError"),
-        (lambda told: told.clear(), "no weather .KeyError 'header'"),
+        (lambda answer: answer["properties"]["parameter"].pop("T2MDEW"), "no weather .KeyError"),
+        (lambda answer: answer.clear(), "no weather .KeyError 'header'"),
     ],
 )
-def test_an_answer_that_is_no_weather_is_told(world, monkeypatch, spoil, told):
+def test_an_answer_that_is_no_weather_is_told(world, monkeypatch, spoil, message):
     whole = world.weather
 
     def spoiled(query):
@@ -552,7 +552,7 @@ def test_an_answer_that_is_no_weather_is_told(world, monkeypatch, spoil, told):
         return answer
 
     world.weather = spoiled
-    with pytest.raises(InputError, match=rf"{told}.*--weather FILE.csv"):
+    with pytest.raises(InputError, match=rf"{message}.*--weather FILE.csv"):
         stac.weather(request_of(world), f"{world.url}/power")
 
 
@@ -576,10 +576,10 @@ def test_haze_that_the_classification_missed_is_found_on_request(world, tmp_path
 
 
 def test_an_existing_scene_or_a_missing_folder_is_refused_before_anything_is_asked(world, tmp_path):
-    for out, told in [(tmp_path, "exists already"), (tmp_path / "no" / "scene", "a folder that exists")]:
-        with pytest.raises(InputError, match=told):
+    for out, message in [(tmp_path, "exists already"), (tmp_path / "no" / "scene", "a folder that exists")]:
+        with pytest.raises(InputError, match=message):
             progress.run(stac.fetch(request_of(world), out))
-    assert not world.asked
+    assert not world.requests
 
 
 def test_no_image_is_told_with_what_was_asked(world, tmp_path):
@@ -597,7 +597,7 @@ def test_an_address_without_a_catalog_is_told(world, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"lat": 86.0}, "lat 86"),
         ({"lon": float("nan")}, "lon nan"),
@@ -611,9 +611,9 @@ def test_an_address_without_a_catalog_is_told(world, tmp_path):
         ({"s1": "slc"}, "need one of rtc, grd"),
     ],
 )
-def test_a_wrong_request_is_refused_in_one_sentence(wrong, told):
+def test_a_wrong_request_is_refused_in_one_sentence(wrong, message):
     right = {"lon": LON, "lat": LAT, "size_m": 320, "start": "2020-06-01", "end": "2020-06-30"}
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         stac.Request(**(right | wrong))
 
 

@@ -164,8 +164,8 @@ def test_workers_whose_starter_is_killed_leave_finished_blocks(world, tmp_path):
     assert child.exitcode == 0
     row, col = map(int, files[0].stem.split("_"))
     cube = Store.open(out).cube("series")["embedding"].compute()
-    here = cube[:, row : row + BLOCK_PX, col : col + BLOCK_PX, 0]
-    assert (here == 77).all()  # taken as it lay there
+    block = cube[:, row : row + BLOCK_PX, col : col + BLOCK_PX, 0]
+    assert (block == 77).all()  # taken as it lay there
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 

@@ -73,15 +73,15 @@ def test_windows_and_series_across_the_edges_are_those_of_the_uncut_store(folder
 
 
 def test_only_the_stores_of_a_box_are_read(mosaic, monkeypatch):
-    asked = []
+    read = []
 
     def counted(boxes, *names):
-        asked.extend(store.path.name for store, *_ in boxes)
+        read.extend(store.path.name for store, *_ in boxes)
         return read_boxes(boxes, *names)
 
     monkeypatch.setattr(mosaics, "read_boxes", counted)
     mosaic.window(slice(0, 1), slice(0, 3), slice(CUT_COL, CUT_COL + 3))
-    assert asked == ["north_east"]
+    assert read == ["north_east"]
 
 
 def test_a_missing_store_is_unobserved_and_the_others_are_as_they_were(folder, cube):
@@ -109,7 +109,7 @@ def moved(cube: xr.Dataset, **changes) -> xr.Dataset:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda cube: moved(cube, crs="EPSG:32632"), "need one CRS"),
         (lambda cube: moved(cube, size_m=20.0), "10 m and 20 m pixels, need one size"),
@@ -122,13 +122,13 @@ def moved(cube: xr.Dataset, **changes) -> xr.Dataset:
         (lambda cube: cube, "which overlap"),
     ],
 )
-def test_stores_that_are_not_one_cube_are_refused_in_one_sentence(folder, tmp_path, cube, change, told):
+def test_stores_that_are_not_one_cube_are_refused_in_one_sentence(folder, tmp_path, cube, change, message):
     # Beside the first to the east, so that nothing but the change is wrong; the last one stays and overlaps.
-    other = change(cube if told == "which overlap" else moved(cube, left_m=600000.0 + 10 * NX))
+    other = change(cube if message == "which overlap" else moved(cube, left_m=600000.0 + 10 * NX))
     write(tmp_path / "other", other, blocks_of(other))
     with pytest.raises(InputError) as error:
         Mosaic.open([folder / "whole", tmp_path / "other"])
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "need" in str(error.value)
     assert "\n" not in str(error.value)
 

@@ -80,11 +80,11 @@ def test_what_was_written_is_read_back_as_from_disk(proxy, url, cube, tmp_path):
         xr.testing.assert_identical(store.cube(layout).compute(), cube)
     for place in (f"{url}-with-scene", tmp_path / "store"):
         app_world.write_store(place)
-    there, disk = Store.open(f"{url}-with-scene"), Store.open(tmp_path / "store")
-    xr.testing.assert_identical(there.map("2020-05-04"), disk.map("2020-05-04"))
-    xr.testing.assert_identical(there.series(3, 4), disk.series(3, 4))
+    remote, disk = Store.open(f"{url}-with-scene"), Store.open(tmp_path / "store")
+    xr.testing.assert_identical(remote.map("2020-05-04"), disk.map("2020-05-04"))
+    xr.testing.assert_identical(remote.series(3, 4), disk.series(3, 4))
     for name in ("s2", "s1", "weather", "tower"):
-        xr.testing.assert_identical(*(one.scene()[name].to_dataset().compute() for one in (there, disk)))
+        xr.testing.assert_identical(*(one.scene()[name].to_dataset().compute() for one in (remote, disk)))
 
 
 def test_commands_write_and_export_the_same_bits_as_on_disk(proxy, url, world, tmp_path, capsys):
@@ -298,12 +298,12 @@ def test_a_reader_there_only_ever_sees_whole_snapshots(proxy, url):
         ]
     )
     writer.start()
-    seen = set()
-    while writer.is_alive() or not seen:
+    seeds = set()
+    while writer.is_alive() or not seeds:
         newest = Store.open(url)
         seed = int(next(commit for commit in newest.log() if commit.id == newest.snapshot).message)
         xr.testing.assert_identical(newest.cube().compute(), cubes[seed])
-        seen.add(seed)
+        seeds.add(seed)
     writer.join()
     xr.testing.assert_identical(Store.open(url).cube().compute(), cubes[3])
     xr.testing.assert_identical(pinned.cube("series").compute(), cubes[0])
@@ -458,7 +458,7 @@ def test_a_server_that_was_stopped_or_hangs_is_told(monkeypatch, cube, world, ca
 
 
 @pytest.mark.parametrize(
-    ("path", "options", "told"),
+    ("path", "options", "message"),
     [
         ("ftp://host/store", None, "s3://, gs:// or az://"),
         ("s3://bucket", None, "s3://BUCKET/PATH"),
@@ -470,8 +470,8 @@ def test_a_server_that_was_stopped_or_hangs_is_told(monkeypatch, cube, world, ca
         ("some/folder", {"anonymous": True}, "need them for a URL"),
     ],
 )
-def test_what_is_no_url_of_a_store_is_told(path, options, told):
-    with pytest.raises(InputError, match=told):
+def test_what_is_no_url_of_a_store_is_told(path, options, message):
+    with pytest.raises(InputError, match=message):
         Store.open(path, storage_options=options)
 
 
@@ -539,7 +539,7 @@ def test_options_and_environment_become_those_of_icechunks_own_storage(
 
 
 @pytest.mark.parametrize(
-    ("url", "options", "variables", "told"),
+    ("url", "options", "variables", "message"),
     [
         (
             "gs://fields/a",
@@ -565,12 +565,12 @@ def test_options_and_environment_become_those_of_icechunks_own_storage(
     ],
 )
 def test_credentials_and_names_that_cannot_be_used_are_told_before_a_request(
-    bare_environment, url, options, variables, told
+    bare_environment, url, options, variables, message
 ):
     for name, value in variables.items():
         bare_environment.setenv(name, value)
     began = time.monotonic()
-    with pytest.raises(InputError, match=told) as raised:
+    with pytest.raises(InputError, match=message) as raised:
         Store.open(url, storage_options=options)
     assert len(str(raised.value).splitlines()) == 1
     assert "no key!" not in str(raised.value)
@@ -607,15 +607,15 @@ def test_a_scene_that_cannot_be_asked_for_is_one_sentence(
 ):
     pytest.importorskip("s3fs", reason="s3fs, which reads scenes from a bucket, is not installed")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    asked = ["--out", str(tmp_path / "store"), "--model", str(world / "m.safetensors")]
-    assert "no-such-bucket" in refused(capsys, "embed", "s3://no-such-bucket/scene.zarr", *asked)
-    assert f"{url}.zarr" in refused(capsys, "embed", f"{url}.zarr", *asked)
+    options = ["--out", str(tmp_path / "store"), "--model", str(world / "m.safetensors")]
+    assert "no-such-bucket" in refused(capsys, "embed", "s3://no-such-bucket/scene.zarr", *options)
+    assert f"{url}.zarr" in refused(capsys, "embed", f"{url}.zarr", *options)
     # found, and the connection lost while its pixels are read
     put_scene(servers[0], world / "scene", f"{url}.zarr")
     proxy.cut = lambda method, path: ".zarr/" in path and "/c/" in path
-    assert "does not answer" in refused(capsys, "embed", f"{url}.zarr", *asked)
+    assert "does not answer" in refused(capsys, "embed", f"{url}.zarr", *options)
     proxy.cut = None
     with s3_world.running(INITIAL_NO_AUTH_ACTION_COUNT="1") as (_, strict):
         monkeypatch.setenv("AWS_ENDPOINT_URL", strict.endpoint)
-        said = refused(capsys, "embed", f"{url}.zarr", *asked)
+        said = refused(capsys, "embed", f"{url}.zarr", *options)
         assert "refuses these credentials" in said

@@ -71,14 +71,20 @@ def test_stamps_in_the_usual_styles_are_the_same_times(tmp_path, style):
     assert towers.read(write(tmp_path / HALF_HOURLY, table)).identical(expected)
 
 
-@pytest.mark.parametrize(("style", "told"), [("%m/%d/%y %H:%M", "05/12/19 00:00"), ("%d.%m.%y %H:%M", "12.05.19 00:00"),
-                                             ("%d-%b-%y %H:%M", "12-May-19 00:00")])  # fmt: skip
-def test_years_of_two_digits_are_told(tmp_path, style, told):
+@pytest.mark.parametrize(
+    ("style", "first"),
+    [
+        ("%m/%d/%y %H:%M", "05/12/19 00:00"),
+        ("%d.%m.%y %H:%M", "12.05.19 00:00"),
+        ("%d-%b-%y %H:%M", "12-May-19 00:00"),
+    ],
+)
+def test_years_of_two_digits_are_told(tmp_path, style, first):
     table = half_hours()
     start = pd.to_datetime(table["TIMESTAMP_START"], format="%Y%m%d%H%M")
     styled = table.drop(columns="TIMESTAMP_END").assign(TIMESTAMP_START=start.dt.strftime(style))
     styled.to_csv(tmp_path / HALF_HOURLY, index=False)
-    with pytest.warns(DataWarning, match=f"have two digits, such as {told}: read as 2019-05-12; write four"):
+    with pytest.warns(DataWarning, match=f"have two digits, such as {first}: read as 2019-05-12; write four"):
         found = towers.read(tmp_path / HALF_HOURLY)
     table.to_csv(tmp_path / "XX-Abc_HH.csv", index=False)
     np.testing.assert_array_equal(found["time"], towers.read(tmp_path / "XX-Abc_HH.csv")["time"])

@@ -50,7 +50,7 @@ def test_a_fill_value_is_missing_whether_declared_or_not(tmp_path, code, attrs, 
 
 
 @pytest.mark.parametrize(
-    ("good", "bad", "attrs", "told"),
+    ("good", "bad", "attrs", "message"),
     [
         (0, 3, {}, ""),
         (1, 0, {"flag_values": [0, 1], "flag_meanings": "bad good"}, "counts the other way .* \\(1 good\\)"),
@@ -59,24 +59,24 @@ def test_a_fill_value_is_missing_whether_declared_or_not(tmp_path, code, attrs, 
         (0, 2, {"comment": "0 = measured, 1 = well filled, 2 = poorly filled"}, ""),
     ],
 )
-def test_flags_count_by_what_the_file_says_of_them(tmp_path, good, bad, attrs, told):
+def test_flags_count_by_what_the_file_says_of_them(tmp_path, good, bad, attrs, message):
     flags = np.where(STEP < 36, good, bad)
     path = write(tmp_path, NEE_qc=(flags, attrs))
-    with pytest.warns(DataWarning, match=told) if told else contextlib.nullcontext():
+    with pytest.warns(DataWarning, match=message) if message else contextlib.nullcontext():
         tower = towers.read(path)
     np.testing.assert_allclose(tower["qc"], 0.75)
 
 
 @pytest.mark.parametrize(
-    ("attrs", "told"),
+    ("attrs", "message"),
     [
         ({"units": "%"}, "NEE_qc of .* is in percent"),
         ({"flag_values": [0, 1], "flag_meanings": "alpha beta"}, "has the flag 0 \\(alpha\\)"),
         ({"long_name": "1 = good"}, "has the flag 0, of which it says nothing"),
     ],
 )
-def test_flags_that_cannot_be_told_are_no_quality(tmp_path, attrs, told):
-    with pytest.warns(DataWarning, match=told):
+def test_flags_that_cannot_be_told_are_no_quality(tmp_path, attrs, message):
+    with pytest.warns(DataWarning, match=message):
         tower = towers.read(write(tmp_path, NEE_qc=(np.where(STEP < 36, 0, 1), attrs)))
     assert "qc" not in tower
     np.testing.assert_allclose(tower["gpp_nt"], DAILY, rtol=1e-6)

@@ -65,9 +65,9 @@ def test_lines_among_the_rows_that_are_no_rows_are_left_out_and_told(tmp_path, k
     stray = {"header": lines[:1], "header and units": lines[:2], "comment": ["# a new sensor, from here on"]}[
         kind
     ]
-    told = "1 comments" if kind == "comment" else f"{len(stray)} lines that repeat the header or its units"
+    message = "1 comments" if kind == "comment" else f"{len(stray)} lines that repeat the header or its units"
     path = write(tmp_path / "XX-Abc_HH.csv", [*lines[:60], *stray, *lines[60:]])
-    with pytest.warns(DataWarning, match=told):
+    with pytest.warns(DataWarning, match=message):
         assert_right(towers.read(path))
 
 

@@ -95,9 +95,9 @@ def fine_tower_files(draw) -> tuple[bytes, str, pd.DataFrame]:
     # A hole of some hours in one column, as calibrations and rain leave.
     first = draw(st.integers(0, len(times) - 1))
     cells.iloc[first : first + draw(st.integers(0, 20)), draw(st.integers(0, len(kept) - 1))] = np.nan
-    there = random.random(len(times)) >= draw(st.sampled_from([0.0, 0.1]))
-    there[0] = there[-1] = True
-    cells = cells[there]
+    is_kept = random.random(len(times)) >= draw(st.sampled_from([0.0, 0.1]))
+    is_kept[0] = is_kept[-1] = True
+    cells = cells[is_kept]
     # What is right, by numpy alone: means of three hours known by half, and of days known in all of their parts.
     grid = cells.reindex(times).to_numpy().reshape(count, PARTS, per_day // PARTS, len(kept))
     with warnings.catch_warnings():
