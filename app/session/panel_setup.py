@@ -1,11 +1,11 @@
 """What Panel needs once per session."""
 
 import panel as pn
-from fluxlens.app.session.socket_delay import send_frames_at_once
 from fluxlens.app.views.inline_styles import inline_all_styles
 from fluxlens.app.views.message_order import keep_message_order
 from fluxlens.app.views.page_template import set_page_template
 from fluxlens.app.views.shared_styles import share_all_styles
+from fluxlens.app.views.socket_delay import send_frames_at_once
 from fluxlens.app.views.style import page_css
 
 TITLE = "fluxlens"

@@ -8,7 +8,7 @@ import panel as pn
 import pytest
 from bokeh.client import ClientSession, pull_session
 from bokeh.server.views.ws import WSHandler
-from fluxlens.app.session.socket_delay import send_frames_at_once
+from fluxlens.app.views.socket_delay import send_frames_at_once
 
 PATIENCE_S = 10
 
