@@ -225,9 +225,10 @@ class SceneData:
         cube = self.cube(day, viewport).expand_dims(time=[pd.Timestamp(day)])
         # The latitude of the middle of the scene, not of the viewport: day length must not change as the user pans.
         cube = cube.assign_coords(lat=self.latitude)
-        # Who waits for a map waits alone, as a rule: the other cores help.
-        threads = {"threads": os.cpu_count() or 1} if self.predictor is gpp.predict else {}
-        return self.predict(cube, self.weather, **threads).isel(time=0)
+        # Who waits for a map waits alone, as a rule: the other cores help. No map shows the flag. A predictor that a
+        # notebook hands in has neither choice.
+        faster = {"threads": os.cpu_count() or 1, "with_ood": False} if self.predictor is gpp.predict else {}
+        return self.predict(cube, self.weather, **faster).isel(time=0)
 
     # --- a sample of all days ---
 

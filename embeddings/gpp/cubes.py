@@ -207,6 +207,7 @@ def predict(
     head: DailyGppHead | str | Path | None = None,
     calibration: Calibration | str | Path | None = None,
     threads: int = 1,
+    with_ood: bool = True,
 ) -> xr.Dataset:
     """Predict daily GPP of every pixel and day of an embedding cube.
 
@@ -227,6 +228,8 @@ def predict(
         file. None: that in the cube's attribute ``gpp_calibration_json``, if there is one.
     threads
         Threads among which large cubes are divided, beside those of the caller; the numbers are the same.
+    with_ood
+        Whether ``ood`` is computed, which takes a seventh of the time; maps on screen do not show it.
 
     Returns
     -------
@@ -271,11 +274,13 @@ def predict(
     )
     scale = torch.from_numpy(cube["scale"].values.astype(np.float32))
     with torch.inference_mode():
-        predict_block = head.net.for_days(scale, torch.from_numpy(sw), torch.from_numpy(drivers))
+        predict_block = head.net.for_days(
+            scale, torch.from_numpy(sw), torch.from_numpy(drivers), with_distance=with_ood
+        )
         # Weather unlike any that taught makes the whole day out of distribution.
         is_ood_day = head.net.is_air_ood(torch.from_numpy(drivers)).numpy()  # (day)
     # Of the scene as a whole: the embedding of a single day mends an offset in part, and hides it so.
-    is_ood_day = is_ood_day | bool(cube.attrs.get(reflectance_check.ATTR))
+    is_ood_day = is_ood_day | bool(cube.attrs.get(reflectance_check.ATTR)) if with_ood else None
     out = _predict_pixels(head, predict_block, values, gap, sigma, is_ood_day, adjust, threads)
     # The dim feature is gone, and so are its coordinates.
     coords = {name: c for name, c in cube.coords.items() if "feature" not in c.dims}
@@ -284,8 +289,8 @@ def predict(
         coords,
         _attrs(cube, weather, head, active_calibration),
     )
-    for name, words in LONG_NAMES.items():
-        result[name].attrs = {"long_name": words, "units": "1" if name == "ood" else "gC m-2 d-1"}
+    for name in result:
+        result[name].attrs = {"long_name": LONG_NAMES[name], "units": "1" if name == "ood" else "gC m-2 d-1"}
     return result if has_days else result.isel(time=0)
 
 
@@ -295,20 +300,22 @@ def _predict_pixels(
     values: np.ndarray,
     gap: np.ndarray | None,
     sigma: np.ndarray | None,
-    is_ood_day: np.ndarray,
+    is_ood_day: np.ndarray | None,
     adjust: DayAdjustment | None,
     threads: int,
 ) -> dict[str, np.ndarray]:
     """GPP with its band and flag, each (day, pixel), in pieces of bounded memory.
 
     ``predict_block`` is that of ``DailyHead.for_days``; ``values`` (day, pixel, feature) int8 steps; ``gap`` (day,
-    pixel) days from Sentinel-2 and ``sigma`` (day, pixel), None where the cube has none; ``is_ood_day`` (day,) bool;
+    pixel) days from Sentinel-2 and ``sigma`` (day, pixel), None where the cube has none; ``is_ood_day`` (day,) bool,
+    None where no flag is asked for;
     ``threads`` as of ``predict``.
     """
     import torch
 
     out = {name: np.empty(values.shape[:2], np.float32) for name in GPP_COLUMNS}
-    out["ood"] = np.zeros(values.shape[:2], bool)
+    if is_ood_day is not None:
+        out["ood"] = np.zeros(values.shape[:2], bool)
 
     def predict_chunk(chunk: tuple[slice, slice]) -> None:
         """Predict some days of some pixels, and write them into ``out``."""
@@ -332,8 +339,9 @@ def _predict_pixels(
         unobserved = values[at, pixels, 0] == FEATURE_MISSING
         for name, value in zip(GPP_COLUMNS, block_gpp, strict=True):
             out[name][at, pixels] = np.where(unobserved, np.float32(np.nan), value)
-        is_ood = (distance > head.net.map_limit).numpy() | is_ood_day[at, None]
-        out["ood"][at, pixels] = is_ood & ~unobserved
+        if is_ood_day is not None:
+            is_ood = (distance > head.net.map_limit).numpy() | is_ood_day[at, None]
+            out["ood"][at, pixels] = is_ood & ~unobserved
 
     chunks = list(_chunks(*values.shape[:2]))
     if min(threads, len(chunks)) > 1:

@@ -245,9 +245,13 @@ class DailyHead(nn.Module):
         return [value for name, value in self.named_parameters() if not name.startswith("correction")]
 
     def for_days(
-        self, scale: Float[Tensor, "f"], sw: Float[Tensor, "d"], drivers: Float[Tensor, "d w"]
+        self,
+        scale: Float[Tensor, "f"],
+        sw: Float[Tensor, "d"],
+        drivers: Float[Tensor, "d w"],
+        with_distance: bool = True,
     ) -> Callable[
-        [slice | Tensor, Float[Tensor, "d n f"], Float[Tensor, "d n 2"]], tuple[Tensor, Tensor, Tensor]
+        [slice | Tensor, Float[Tensor, "d n f"], Float[Tensor, "d n 2"]], tuple[Tensor, Tensor, Tensor | None]
     ]:
         """Prepare the prediction of many pixels on the same days, without gradient, on the CPU.
 
@@ -262,13 +266,15 @@ class DailyHead(nn.Module):
             Daily mean shortwave radiation, W m-2.
         drivers
             Scaled drivers, shared by all pixels; the ``PIXEL_DRIVERS`` in it must be 0.
+        with_distance
+            Whether the Mahalanobis distance is computed, a seventh of the time.
 
         Returns
         -------
         callable
             ``predict(days, steps, pixel)`` with a slice or the positions (day) of the days, the quantised
             embedding (day, pixel, feature) and the ``PIXEL_DRIVERS`` (day, pixel, driver), as float32. It returns
-            mean, spread (gC m-2 d-1) and Mahalanobis distance, each (day, pixel).
+            mean, spread (gC m-2 d-1) and Mahalanobis distance (None without it), each (day, pixel).
         """
         layers = [self.leaf[0], self.of_leaf, self.doubt_leaf]
         if self.config.correction:
@@ -299,7 +305,9 @@ class DailyHead(nn.Module):
         map_centre, map_precision, _ = self._map_domain
         step, middle = scale / self.size, self.centre / self.size + map_centre
 
-        def predict(days: slice | Tensor, steps: Tensor, pixel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def predict(
+            days: slice | Tensor, steps: Tensor, pixel: Tensor
+        ) -> tuple[Tensor, Tensor, Tensor | None]:
             hidden = silu_((torch.cat([steps, pixel], -1) @ first).add_(shift[days]))  # (day, pixel, hidden)
             # Views: the correction below reads all of ``hidden``, so that ``_combine`` activates its own results in
             # place and never these.
@@ -308,7 +316,8 @@ class DailyHead(nn.Module):
             if correction:
                 factors = self._limit_correction(hidden, has_weather[days]).exp_()
                 mean, spread = self._correct(mean, spread, factors, has_weather[days])
-            return mean, spread, mahalanobis_distance(steps * step - middle, map_precision)
+            distance = mahalanobis_distance(steps * step - middle, map_precision) if with_distance else None
+            return mean, spread, distance
 
         return predict
 

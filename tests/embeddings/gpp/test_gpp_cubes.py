@@ -85,6 +85,11 @@ def test_small_chunks_give_the_same(cube, weather, head, monkeypatch):
     xr.testing.assert_identical(gpp.predict(cube, weather, head, threads=3), chunks)
 
 
+def test_without_the_flag_the_numbers_are_the_same(cube, weather, head):
+    without = gpp.predict(cube, weather, head, with_ood=False)
+    xr.testing.assert_identical(without, gpp.predict(cube, weather, head).drop_vars("ood"))
+
+
 def test_what_fails_in_a_thread_fails_the_prediction(cube, weather, head, monkeypatch):
     monkeypatch.setattr(cubes, "CHUNK", 100)
     monkeypatch.setattr(cubes, "pixel_drivers", lambda *_: 1 / 0)
