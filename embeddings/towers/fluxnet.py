@@ -21,7 +21,10 @@ from fluxlens.embeddings.towers import netcdf, plausibility
 from fluxlens.embeddings.towers.daily import attrs_of_tower, to_days
 from fluxlens.embeddings.towers.data_files import BASE, ICOS_FLUXES, as_paths, candidates, label
 from fluxlens.embeddings.towers.gpp_columns import (
+    METHANE,
+    NOT_TOLD,
     GppColumns,
+    check_methane,
     choose_gpp,
     has_gpp,
     is_partitioned,
@@ -35,9 +38,6 @@ from fluxlens.embeddings.towers.step_starts import to_starts
 from fluxlens.embeddings.towers.tower_table import TowerTable
 from fluxlens.embeddings.towers.years import read_joined, tables_of_years
 from fluxlens.models.errors import DataWarning, InputError
-
-METHANE = "FLUXNET-CH4"
-"""In names of files of the methane product, in capitals."""
 
 WEATHER_COLUMNS = {"sw_in": "SW_IN_F", "tair": "TA_F", "vpd": "VPD_F", "precip": "P_F"}
 REDDYPROC_WEATHER = {"sw_in": ("RG_F", "RG"), "tair": ("TAIR_F", "TAIR"), "vpd": ("VPD_F", "VPD")}
@@ -117,7 +117,11 @@ def _read_text(path: Path | list[Path]) -> xr.Dataset:
     choice, frame = choice.with_data(table.name, frame)
     units, stated_by, factor = source_units(table.name, table.units, choice, step)
     is_own = table.time in ("DATE", find_parts(table.header).get("year"))
-    if is_own and choice.threshold and stated_by.endswith("files of FLUXNET"):
+    if (
+        (is_own or choice.threshold == NOT_TOLD)
+        and choice.threshold
+        and stated_by.endswith("files of FLUXNET")
+    ):
         warnings.warn(
             f"GPP of {table.name} is taken for {units}; days of FluxDataKit are umol m-2 s-1 and those of FLUXNET"
             " gC m-2 d-1: write the units in a row below the header",
@@ -190,13 +194,12 @@ def _tables_with_gpp(path: Path | list[Path]) -> list[TowerTable]:
     for file in files:
         try:
             table = TowerTable(file)
+            check_methane(table.name, table.header, table.units)
         except InputError as error:
             # The first reason is that of the most likely file, and the one worth telling.
             reason = reason or error
             continue
-        # FLUXNET-CH4 has GPP_DT under the name that REddyProc gives it, in units that differ from release to release.
-        is_methane = METHANE in table.name.upper() and not is_partitioned(table.header)
-        if has_gpp(table.header) and not is_methane:
+        if has_gpp(table.header):
             return tables_of_years(label(path), file, table, files)
         reason = reason or _without_gpp(table)
     assert reason is not None

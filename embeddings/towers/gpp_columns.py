@@ -26,6 +26,13 @@ REDDYPROC = {
 }
 """Columns of REddyProc (Wutzler et al. 2018, Biogeosciences 15:5015), with the scenario of the friction velocity."""
 
+BARE = {"nt": "GPP_NT", "dt": "GPP_DT"}
+"""Names without a threshold, as FLUXNET-CH4 and people's own tables have them."""
+NOT_TOLD = "not told"
+"""The threshold of ``BARE``."""
+METHANE = "FLUXNET-CH4"
+"""In names of files of the methane product, in capitals."""
+
 SCENARIOS = ("USTAR", "U50", "")
 """Of REddyProc, the preferred first; others follow."""
 
@@ -45,7 +52,7 @@ class GppColumns:
     fluxes : dict of str to str
         Chosen column by method, ``nt`` and ``dt``.
     threshold : str
-        VUT or CUT of the first of them; empty of GPP as a site's team gives it.
+        VUT or CUT of the first of them, ``NOT_TOLD`` of ``BARE``; empty of GPP as a site's team gives it.
     """
 
     columns: dict[str, str]
@@ -88,9 +95,9 @@ class GppColumns:
                 " need values; give another tower or product."
             )
         first = fluxes.get("nt", fluxes.get("dt", ""))
-        threshold = next((kind for kind in THRESHOLDS if f"_{kind}_" in first), "")
-        if is_reddyproc(list(self.columns.values())):
-            threshold = "REddyProc"
+        threshold = self.threshold or next((kind for kind in THRESHOLDS if f"_{kind}_" in first), "")
+        if not threshold and first in BARE.values():
+            threshold = NOT_TOLD
         named = {f"gpp_{method}": column for method, column in fluxes.items()}
         for method, column in fluxes.items():
             kind = next((kind for kind in THRESHOLDS if f"_{kind}_" in column), "")
@@ -138,7 +145,21 @@ def is_partitioned(header: list[str]) -> bool:
     header : list of str
         In capitals.
     """
-    return any(column in header for method in ("NT", "DT") for column in _options(method))
+    return is_bare(header) or any(column in header for method in ("NT", "DT") for column in _options(method))
+
+
+def is_bare(header: list[str]) -> bool:
+    """Whether a header has GPP whose name tells the method alone, ``GPP_NT`` and ``GPP_DT``.
+
+    Parameters
+    ----------
+    header : list of str
+        In capitals.
+    """
+    # REddyProc has a GPP_DT too, beside GPP_F or its flags, and in rows of its own kind of stamps.
+    marks = (*map(REDDYPROC["nt"].fullmatch, header), *map(REDDYPROC["qc"].fullmatch, header))
+    is_fluxnet = any(column.startswith("TIMESTAMP") for column in header) and not any(marks)
+    return BARE["nt"] in header or (BARE["dt"] in header and is_fluxnet)
 
 
 def is_reddyproc(header: list[str]) -> bool:
@@ -149,6 +170,8 @@ def is_reddyproc(header: list[str]) -> bool:
     header : list of str
         In capitals.
     """
+    if is_bare(header):
+        return False
     return all(any(map(pattern.fullmatch, header)) for pattern in (REDDYPROC["nt"], REDDYPROC["qc"])) or any(
         map(REDDYPROC["dt"].fullmatch, header)
     )
@@ -178,14 +201,15 @@ def choose_gpp(table) -> GppColumns:
                 for name in _of_reddyproc(table.header, kind)
             },
             {},
-            "",
+            "REddyProc",
         )
     if not is_partitioned(table.header):
         # The method is not told. As of NetCDF: of night-time respiration, the usual one.
         return GppColumns({f"gpp_nt|{name}": name for name in team_gpp_columns(table.header)}, {}, "")
     columns: dict[str, str] = {}
     for method in ("nt", "dt"):
-        columns |= {f"gpp_{method}|{name}": name for name in _options(method.upper()) if name in header}
+        options = [*_options(method.upper()), *([BARE[method]] if is_bare(table.header) else [])]
+        columns |= {f"gpp_{method}|{name}": name for name in options if name in header}
     for method in ("nt", "dt"):
         for kind in THRESHOLDS:
             for share in GPP_PERCENTILES:
@@ -247,9 +271,13 @@ def source_units(name: str, units: dict[str, str], choice: GppColumns, step: Ste
     InputError
         For units of the file that are not understood, or that nothing tells.
     """
-    column = next(iter(choice.fluxes.values()))
-    unit = units.get(column, "").strip("[] ")
-    if is_stated(unit):
+    stated = {flux: units.get(flux, "").strip("[] ") for flux in choice.fluxes.values()}
+    stated = {flux: unit for flux, unit in stated.items() if is_stated(unit)}
+    if len({factor_of_units(unit, step) for unit in stated.values()}) > 1:
+        both = " and ".join(f"{flux} in {unit!r}" for flux, unit in stated.items())
+        raise InputError(f"Got {name} with {both}, need one unit of both; convert one of them.")
+    column, unit = next(iter(stated.items()), (next(iter(choice.fluxes.values())), ""))
+    if unit:
         factor = factor_of_units(unit, step)
         if factor is None:
             raise InputError(
@@ -267,6 +295,8 @@ def source_units(name: str, units: dict[str, str], choice: GppColumns, step: Ste
             f"Got {name} with {column} of days in no units, need them told, or the half-hours as REddyProc writes them;"
             " write the units (umol m-2 s-1 or gC m-2 d-1) in a row below the header."
         )
+    if METHANE in name.upper() and choice.threshold == NOT_TOLD and not step.is_subdaily:
+        raise _methane_of_days(name, column)
     if step.is_subdaily:
         kind = "AmeriFlux BASE" if not choice.threshold else f"{step.name} files"
         return "umol m-2 s-1", kind, GC_PER_UMOL
@@ -276,3 +306,31 @@ def source_units(name: str, units: dict[str, str], choice: GppColumns, step: Ste
         # (Hufkens and Stocker, doi:10.5281/zenodo.8403081).
         return "umol m-2 s-1", "FluxDataKit's daily means", GC_PER_UMOL
     return "gC m-2 d-1", f"{step.name} files of FLUXNET", 1.0
+
+
+def check_methane(name: str, header: list[str], units: dict[str, str]) -> None:
+    """InputError for a file of FLUXNET-CH4 whose name says days and which tells no units of GPP.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    header : list of str
+        In capitals.
+    units : dict of str to str
+        By column, where the file tells them.
+    """
+    bare = [column for column in BARE.values() if column in header]
+    is_told = any(is_stated(units.get(column, "").strip("[] ")) for column in bare)
+    others = any(column in header for method in ("NT", "DT") for column in _options(method))
+    if METHANE in name.upper() and bare and "_DD_" in name and not is_told and not others:
+        raise _methane_of_days(name, bare[0])
+
+
+def _methane_of_days(name: str, column: str) -> InputError:
+    """The error of days of FLUXNET-CH4 without units."""
+    # Its methane is nmol m-2 s-1 in files of days as well, so that the step does not tell the unit of GPP.
+    return InputError(
+        f"Got {name}, a file of FLUXNET-CH4 (methane) with {column} of days in no units, need them told; give its"
+        " half-hours (HH), or write umol m-2 s-1 or gC m-2 d-1 in a row below the header."
+    )
