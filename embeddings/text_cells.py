@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings import clocks, month_words, spreadsheet_days
+from fluxlens.embeddings import clocks, month_words, spreadsheet_days, year_days
 from fluxlens.models.errors import DataWarning, InputError
 
 MISSING_TEXT = ("", "na", "n/a", "n.a.", "nan", "null", "none", "-", "--", ".")
@@ -185,8 +185,9 @@ def to_times(column: pd.Series, what: str) -> np.ndarray:
     Parameters
     ----------
     column : pandas.Series
-        Dates or times: ISO 8601, ``YYYYMMDD``, day-first or month-first with ``/`` or ``.`` where only one of the two
-        is possible, or milliseconds since 1970 as Earth Engine's ``system:time_start``.
+        Dates or times: ISO 8601, ``YYYYMMDD``, year and day of the year (``2019-152``), day-first or month-first with
+        ``/`` or ``.`` where only one of the two is possible, or milliseconds since 1970 as Earth Engine's
+        ``system:time_start``.
     what : str
         The table in words, for messages.
 
@@ -245,6 +246,7 @@ def _parse_dates(text: pd.Series, name: str, what: str) -> pd.Series:
         )
         return spreadsheet_days.to_times(text, "s")
     _refuse_no_days(text, of)
+    text = year_days.to_iso_dates(text)
     # A spreadsheet's mark of text, R's mark of a name, and blanks between the parts of a date.
     text = without_blanks_in_dates(text.str.replace(r"^[\'X](?=\d)", "", regex=True))
     if text.str.fullmatch(r"(19|20)\d\d-?W\d\d-?[1-7]").all() and len(text):
@@ -327,9 +329,6 @@ def _times_of_digits(text: pd.Series) -> pd.Series | None:
     # Seconds: ten digits from 2001 to 2286.
     if text.str.fullmatch(r"\d{10}").all():
         return pd.to_datetime(text.astype("int64"), unit="s")
-    # Year and day of year, as in names of MODIS and HLS files.
-    if text.str.fullmatch(r"(19|20)\d\d-?[0-3]\d\d").all():
-        return pd.to_datetime(text.str.replace("-", "", regex=False), format="%Y%j", errors="coerce")
     return None
 
 

@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import xarray as xr
-from fluxlens.embeddings import text_cells
+from fluxlens.embeddings import text_cells, year_days
 from fluxlens.embeddings.date_columns import DATE_WORDS, find_parts
 from fluxlens.embeddings.place_columns import columns_of_places, find_geometry_column, read_places
 from fluxlens.embeddings.readers.band_names import MASKS
@@ -41,6 +41,7 @@ DATE_NAMES = (
     "sensingtime",
     "acquired",
     "systemindex",
+    *map(plain_name, year_days.NAMES),
     *DATE_WORDS,
     # Names of images and products have their date in them.
     "product",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from fluxlens.embeddings import clocks, month_words, spreadsheet_days
+from fluxlens.embeddings import clocks, month_words, spreadsheet_days, year_days
 from fluxlens.embeddings.date_columns import DATE_WORDS, find_parts
 from fluxlens.embeddings.month_words import without_accents
 from fluxlens.embeddings.text_cells import MONTH_WORDS
@@ -28,6 +28,7 @@ TIMES = (
     "system:index",
     "mess_datum",
     "timestamp_1",
+    *year_days.NAMES,
     *DATE_WORDS,
 )
 CLOCK = r"\d{1,2}:\d\d(:\d\d)?"
@@ -112,6 +113,7 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
         return pd.DatetimeIndex(pd.to_datetime(text.astype("int64"), unit="ms")), True
     if text.str.fullmatch(spreadsheet_days.PATTERN).all():
         return pd.DatetimeIndex(spreadsheet_days.to_times(text)), False
+    text = year_days.to_iso_dates(text)
     # Words such as CEST as offsets.
     standard, text = clocks.standard_minutes(text), clocks.to_offsets(text)
     offset = text.str.extract(r":\d\d(?:[.,]\d+)?\s*([+-]\d\d:?\d\d)$")[0]
@@ -138,7 +140,6 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
     compact = bare.str.replace(r"\.0$", "", regex=True)
     # By the number of digits: pandas would read eight of them as nanoseconds since 1970.
     for digits, form in (
-        (7, "%Y%j"),
         (8, "%Y%m%d"),
         (10, "%Y%m%d%H"),
         (12, "%Y%m%d%H%M"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings import clocks, month_words, spreadsheet_days
+from fluxlens.embeddings import clocks, month_words, spreadsheet_days, year_days
 from fluxlens.embeddings.text_cells import without_blanks_in_dates
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -53,8 +53,9 @@ class Step:
 def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
     """Times of stamps in any of the usual styles, in the file's local standard time.
 
-    Read are YYYY, YYYYMM, YYYYMMDD[HHMM[SS]], ISO 8601 with or without time, seconds and offset, and the styles of
-    spreadsheets (12.05.2019 00:30, 5/12/2019 12:30 AM). Midnight may lack its time.
+    Read are YYYY, YYYYMM, YYYYMMDD[HHMM[SS]], year and day of the year (2019-152, a clock may follow), ISO 8601 with or
+    without time, seconds and offset, and the styles of spreadsheets (12.05.2019 00:30, 5/12/2019 12:30 AM). Midnight
+    may lack its time.
 
     Parameters
     ----------
@@ -77,6 +78,7 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
         raise InputError(f"Got {name} without rows, need some below the header; fetch the file again.")
     # A spreadsheet adds quotes and `.0`; neither changes the stamp.
     text = stamps.astype("str").str.strip().str.strip("\"'").str.replace(r"\.0+$", "", regex=True)
+    text = year_days.to_iso_dates(text)
     # 20180512T003000 has no separators else; blanks behind points are of spreadsheets.
     if not text.str.isdigit().all():
         text = without_blanks_in_dates(text.str.replace(r"^(\d{8})T(\d{4}(?:\d\d)?)$", r"\1\2", regex=True))

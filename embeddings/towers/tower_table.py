@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings import text_encoding, text_table
+from fluxlens.embeddings import text_encoding, text_table, year_days
 from fluxlens.embeddings.text_cells import GROUPED, MISSING_TEXT, is_missing, to_plain_number
 from fluxlens.embeddings.towers import parquet_table
 from fluxlens.embeddings.towers.data_files import DataFile
@@ -24,7 +24,7 @@ HEAD_LINES = 40
 TAIL_BYTES = 2**16
 TIMES = ("TIMESTAMP_START", "TIMESTAMP", "TIMESTAMP_END")
 # Of tables that people wrote themselves, and of REddyProc; only beside a column of GPP.
-TIMES_OF_GPP = ("DATETIME", "DATE TIME", "DATE_TIME", "DATE")
+TIMES_OF_GPP = ("DATETIME", "DATE TIME", "DATE_TIME", "DATE", *map(str.upper, year_days.NAMES))
 SPREADSHEET_ERRORS = [
     "#DIV/0!",
     "#REF!",
