@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings import clocks, month_words, spreadsheet_days, year_days
+from fluxlens.embeddings import clocks, month_words, named_zones, spreadsheet_days, year_days
 from fluxlens.models.errors import DataWarning, InputError
 
 MISSING_TEXT = ("", "na", "n/a", "n.a.", "nan", "null", "none", "-", "--", ".")
@@ -45,6 +45,8 @@ MONTH_WORDS = (
 """Dates with the month in English words."""
 # Years, months and weeks, which are read as their first day elsewhere: 2020, 2020-04, 202004, 2020-W12.
 _NO_DAY = r"(19|20)\d\d([-./ ]?(0[1-9]|1[0-2])|[-./ ][1-9]|\.\d{3,})?|(19|20)\d\d-?[Ww]\d\d"
+_COUNTED = r"\d{13}|\d{16}|\d{19}|1\d{9}"
+"""Counts from 1970, which are of UTC."""
 _DIGITS_OF_TIME = r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-3])([0-5]\d([0-5]\d)?)?"
 
 
@@ -179,7 +181,7 @@ def is_missing_weather(values: np.ndarray) -> np.ndarray:
     return missing
 
 
-def to_times(column: pd.Series, what: str) -> np.ndarray:
+def to_times(column: pd.Series, what: str, zones: pd.Series | None = None) -> np.ndarray:
     """UTC times (row,) datetime64[s] of a column of dates; midnight where it has dates alone.
 
     Parameters
@@ -187,9 +189,11 @@ def to_times(column: pd.Series, what: str) -> np.ndarray:
     column : pandas.Series
         Dates or times: ISO 8601, ``YYYYMMDD``, year and day of the year (``2019-152``), day-first or month-first with
         ``/`` or ``.`` where only one of the two is possible, or milliseconds since 1970 as Earth Engine's
-        ``system:time_start``.
+        ``system:time_start``; a named zone (``Europe/Berlin``) may stand behind a clock.
     what : str
         The table in words, for messages.
+    zones : pandas.Series, optional
+        (row,) names of the zone of each row, for clocks that tell none themselves.
 
     Raises
     ------
@@ -200,11 +204,20 @@ def to_times(column: pd.Series, what: str) -> np.ndarray:
         text = column.astype(str).str.strip().str.removesuffix(".0")
         # few distinct dates stand in many rows
         codes, unique = pd.factorize(text)
-        parsed = _parse_dates(pd.Series(unique), str(column.name), what).array
+        bare, zone = named_zones.split_zone(pd.Series(unique), what)
+        is_told = len(bare) > 0 and (named_zones.has_offset(bare[0]) or bool(re.fullmatch(_COUNTED, bare[0])))
+        if zones is not None and zone is None and not is_told:
+            zone = named_zones.name_of(zones, what)
+        parsed = _parse_dates(bare, str(column.name), what).array
+        if zone is not None and not is_told and not parsed.isna().any():
+            parsed = named_zones.to_utc(pd.DatetimeIndex(parsed), zone, what).array
         # An empty cell has the code -1, which as a plain index would be the last date.
         stamps = pd.Series(parsed.take(codes, allow_fill=True))
     else:
         stamps = column.reset_index(drop=True)
+        zone = None if zones is None or stamps.dt.tz is not None else named_zones.name_of(zones, what)
+        if zone is not None and not stamps.isna().any():
+            stamps = pd.Series(named_zones.to_utc(pd.DatetimeIndex(stamps), zone, what))
     if stamps.dt.tz is not None and bool((stamps.dropna() == stamps.dropna().dt.normalize()).all()):
         # Midnights of a zone are dates: in UTC those of Europe would be of the day before.
         stamps = stamps.dt.tz_localize(None)

@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import xarray as xr
-from fluxlens.embeddings import text_cells, year_days
+from fluxlens.embeddings import named_zones, text_cells, year_days
 from fluxlens.embeddings.date_columns import DATE_WORDS, find_parts
 from fluxlens.embeddings.place_columns import columns_of_places, find_geometry_column, read_places
 from fluxlens.embeddings.readers.band_names import MASKS
@@ -201,7 +201,8 @@ def to_utc_times(table: pd.DataFrame, what: str) -> np.ndarray:
             f"Got {what} with the columns {', '.join(map(str, table.columns))[:80]}, need dates; add a column date."
         )
     if len(columns) == 1:
-        return text_cells.to_times(table[columns[0]], what)
+        zone = named_zones.find_column(table.columns)
+        return text_cells.to_times(table[columns[0]], what, None if zone is None else table[zone])
     texts = [table[name].astype(str).str.strip().str.removesuffix(".0") for name in columns]
     if len(columns) == 2:
         # 2020 and 5 become 2020005, which is read as year and day of the year.

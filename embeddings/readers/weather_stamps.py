@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from fluxlens.embeddings import clocks, month_words, spreadsheet_days, year_days
+from fluxlens.embeddings import clocks, month_words, named_zones, spreadsheet_days, year_days
 from fluxlens.embeddings.date_columns import DATE_WORDS, find_parts
 from fluxlens.embeddings.month_words import without_accents
 from fluxlens.embeddings.text_cells import MONTH_WORDS
@@ -74,12 +74,12 @@ def find_time_columns(frame: pd.DataFrame) -> list[str]:
 
 
 def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd.DatetimeIndex, bool]:
-    """Stamps of the rows as they are written.
+    """Stamps of the rows as they are written; those of a named zone in its standard time.
 
     Parameters
     ----------
     frame
-        The rows.
+        The rows; a column of named zones may stand beside the stamps.
     columns
         As ``find_time_columns`` gives them.
     name
@@ -95,11 +95,33 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
     InputError
         A value is no date, or the order of day and month is open.
     """
+    first = frame[columns[0]].astype(str).str.strip()
+    bare, zone = named_zones.split_zone(first, name) if len(columns) == 1 else (first, None)
+    beside, is_told = (
+        named_zones.find_column(frame.columns),
+        len(bare) > 0 and named_zones.has_offset(bare.iloc[0]),
+    )
+    if zone is not None and is_told:
+        # Both are told, as in 2019-06-01T12:00+02:00[Europe/Berlin].
+        times = pd.DatetimeIndex(pd.to_datetime(bare, format="ISO8601", utc=True, errors="coerce"))
+        if not times.hasnans:
+            return named_zones.to_standard_time(times, zone, name), False
+    is_of_column = zone is None
+    if zone is None and beside is not None and not is_told:
+        zone = named_zones.name_of(frame[beside], name)
+    stamps, utc = _parse_written(frame if is_of_column else bare.to_frame(columns[0]), columns, name)
+    if zone is None or utc:
+        return stamps, utc
+    return named_zones.to_standard_time(stamps, zone, name, is_of_column), False
+
+
+def _parse_written(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd.DatetimeIndex, bool]:
+    """As ``parse_stamps``, of stamps without a named zone."""
     parts = find_parts(columns) if len(columns) > 1 else {}
     if "year" in parts:
         return _joined_stamps(frame, columns, parts), False
     if len(columns) == 2:
-        days, _ = parse_stamps(frame, columns[:1], name)
+        days, _ = _parse_written(frame, columns[:1], name)
         return days + _from_hour_0(_clock_of(frame[columns[1]])), False
     text, of = frame[columns[0]].astype(str).str.strip(), f"the column {columns[0]} of {name}"
     # A spreadsheet shows 201906010030 as 2.01906E+11, and saves what it shows: the minutes are lost.
@@ -123,7 +145,7 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
         if (minutes != standard).any():
             # Summer time comes and goes: all in the standard time of the table.
             bare = text.str.replace(r"\s*[+-]\d\d:?\d\d$", "", regex=True)
-            stamps, _ = parse_stamps(bare.to_frame(columns[0]), columns, name)
+            stamps, _ = _parse_written(bare.to_frame(columns[0]), columns, name)
             return pd.DatetimeIndex(stamps - pd.to_timedelta(minutes - standard, unit="min")), False
     utc = bool(text.str.fullmatch(r".*(Z|[+-]00:?00)").all())
     # The local date counts for daily rows: a stamp of local midnight with an offset is that local day.
@@ -132,7 +154,7 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
     if bare.str.contains(r"[T ]24:00", regex=True).any():
         halves = bare.str.extract(r"^(.*?)[T ]+(\d{1,2}:\d\d(?::\d\d)?)$")
         if halves.notna().all(axis=None):
-            days, _ = parse_stamps(halves[[0]], [0], name)
+            days, _ = _parse_written(halves[[0]], [0], name)
             return days + _from_hour_0(_clock_of(halves[1])), utc
     # EddyPro's biomet files.
     if bare.str.fullmatch(r"\d{4}-\d\d-\d\d \d{4}").all():

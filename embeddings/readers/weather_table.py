@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
-from fluxlens.embeddings import clocks, meteorology
+from fluxlens.embeddings import clocks, meteorology, named_zones
 from fluxlens.embeddings.date_columns import find_parts
 from fluxlens.embeddings.readers import weather_units
 from fluxlens.embeddings.readers.weather_header import check_stated_units, is_of_logger, without_units_rows
@@ -272,7 +272,7 @@ def _with_derived(
         columns["precip"] = ("pr", None)
     if "vpd" not in columns and "tair" in columns:
         _put_vpd(frame, bare, columns, read, put, notes)
-    used = {column for column, _ in columns.values()}
+    used = {*(column for column, _ in columns.values()), *named_zones.COLUMNS}
     lacking = [one for one in schema.WEATHER if one not in columns]
     words = re.compile(r"rad|rs$|sw|ssrd|par|ppfd|light|temp|^t[a-z]?$|vpd|hum|^rh|dew|rain|prec|prcp")
     unread = [one for one in frame.columns if one not in used and words.search(str(one))]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings import clocks, month_words, spreadsheet_days, year_days
+from fluxlens.embeddings import clocks, month_words, named_zones, spreadsheet_days, year_days
 from fluxlens.embeddings.text_cells import without_blanks_in_dates
 from fluxlens.models.errors import DataWarning, InputError
 
@@ -50,7 +50,7 @@ class Step:
         return self.code in ("HH", "HR")
 
 
-def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
+def parse_stamps(name: str, stamps: pd.Series, zones: pd.Series | None = None) -> pd.DatetimeIndex:
     """Times of stamps in any of the usual styles, in the file's local standard time.
 
     Read are YYYY, YYYYMM, YYYYMMDD[HHMM[SS]], year and day of the year (2019-152, a clock may follow), ISO 8601 with or
@@ -62,12 +62,14 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
     name : str
         Of the file, for errors.
     stamps : pd.Series of str
-        One per row, blanks stripped.
+        One per row, blanks stripped; a named zone (Europe/Berlin) may stand behind the clock.
+    zones : pd.Series, optional
+        (row,) names of the zone of each row.
 
     Returns
     -------
     pd.DatetimeIndex
-        Without time zone, rounded to the minute.
+        Without time zone, rounded to the minute; of named zones their standard time.
 
     Raises
     ------
@@ -78,6 +80,22 @@ def parse_stamps(name: str, stamps: pd.Series) -> pd.DatetimeIndex:
         raise InputError(f"Got {name} without rows, need some below the header; fetch the file again.")
     # A spreadsheet adds quotes and `.0`; neither changes the stamp.
     text = stamps.astype("str").str.strip().str.strip("\"'").str.replace(r"\.0+$", "", regex=True)
+    text, zone = named_zones.split_zone(text, name)
+    is_utc = bool(re.fullmatch(COUNTED_SINCE_1970, text.iloc[0])) or named_zones.has_offset(text.iloc[0])
+    if zone is not None and is_utc:
+        # Both are told, as in 2019-06-01T12:00+02:00[Europe/Berlin].
+        times = pd.DatetimeIndex(pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce"))
+        if not times.hasnans:
+            return named_zones.to_standard_time(times, zone, name).round("min").as_unit("ns").rename("time")
+    is_of_column = zone is None
+    if zone is None and zones is not None and not is_utc:
+        zone = named_zones.name_of(zones, name)
+    times = _parse_text(name, text)
+    return times if zone is None else named_zones.to_standard_time(times, zone, name, is_of_column)
+
+
+def _parse_text(name: str, text: pd.Series) -> pd.DatetimeIndex:
+    """As ``parse_stamps``, of stamps (row,) without a named zone."""
     text = year_days.to_iso_dates(text)
     # 20180512T003000 has no separators else; blanks behind points are of spreadsheets.
     if not text.str.isdigit().all():

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pandas as pd
-from fluxlens.embeddings import text_encoding, text_table, year_days
+from fluxlens.embeddings import named_zones, text_encoding, text_table, year_days
 from fluxlens.embeddings.text_cells import GROUPED, MISSING_TEXT, is_missing, to_plain_number
 from fluxlens.embeddings.towers import parquet_table
 from fluxlens.embeddings.towers.data_files import DataFile
@@ -233,6 +233,8 @@ class TowerTable:
         """
         stamps = [self.time, *(["TIME"] if self.time == "DATE" and "TIME" in self.header else [])]
         stamps = list(self._stamps.values()) or stamps
+        zone = named_zones.find_column(self.header)
+        text = text if zone is None else (*text, zone)
         needed = list(dict.fromkeys([*stamps, *text, *columns]))
         twice = [column for column in needed if self.header.count(column) > 1]
         if twice:
@@ -262,12 +264,13 @@ class TowerTable:
         # Spreadsheets leave rows of empty cells below the last one; they hold nothing.
         frame = frame.dropna(how="all")
         cells = frame[stamps].fillna("")
-        frame = frame.drop(columns=stamps)
+        frame, zones = frame.drop(columns=stamps), None if zone is None else frame[zone]
         if self._stamps:
             time = join_stamps(self.name, self._stamps, cells)
         else:
             stamp = cells[stamps[0]]
-            time = parse_stamps(self.name, stamp if len(stamps) == 1 else stamp + " " + cells["TIME"])
+            stamp = stamp if len(stamps) == 1 else stamp + " " + cells["TIME"]
+            time = parse_stamps(self.name, stamp, zones)
         numbers = frame.columns.difference(list(text))
         infinite = int(np.isinf(frame[numbers].to_numpy()).sum()) if len(numbers) else 0
         if infinite:
