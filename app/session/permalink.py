@@ -30,11 +30,16 @@ def _parse_boolean(text: str) -> bool:
     return text == "True"
 
 
-def _parse_numbers(text: str) -> tuple[float, ...]:
-    numbers = tuple(float(item) for item in text.split(","))
-    if not all(math.isfinite(number) for number in numbers):
+def _parse_number(text: str) -> float:
+    number = float(text)
+    # Bounds of parameters do not refuse NaN: no comparison with it is true.
+    if not math.isfinite(number):
         raise ValueError(text)
-    return numbers
+    return number
+
+
+def _parse_numbers(text: str) -> tuple[float, ...]:
+    return tuple(_parse_number(item) for item in text.split(","))
 
 
 def _format(value: Any) -> Any:
@@ -60,15 +65,15 @@ class UrlChoice(NamedTuple):
 CHOICES = (
     UrlChoice("feature", "feature", int),
     UrlChoice("clusters", "clusters", int),
-    UrlChoice("threshold", "threshold", float),
+    UrlChoice("threshold", "threshold", _parse_number),
     # Keys that no longer are the names of their parameters (year, sight, held ...) are those of links in use.
     UrlChoice("year", "whole_period", _parse_boolean),
     UrlChoice("page", "page", str),
     UrlChoice("flux", "flux", str),
-    UrlChoice("least_qc", "min_qc", float),
+    UrlChoice("least_qc", "min_qc", _parse_number),
     UrlChoice("sight", "footprint_kind", str),
-    UrlChoice("radius_m", "radius_m", float),
-    UrlChoice("height_m", "height_m", float),
+    UrlChoice("radius_m", "radius_m", _parse_number),
+    UrlChoice("height_m", "height_m", _parse_number),
     UrlChoice("tower", "show_tower", _parse_boolean),
     UrlChoice("map", "map_extent", _parse_numbers),
     UrlChoice("time", "chart_extent", _parse_numbers),

@@ -28,7 +28,8 @@ def bind_widget(state: State, name: str, widget: pn.widgets.base.Widget, trigger
         value = getattr(state, name)
         options = getattr(widget, "options", None)
         if options is None or value in (options.values() if isinstance(options, dict) else options):
-            widget.value = value
+            # A link or a notebook may give 100.0 or 75.5 where a slider has whole numbers and refuses others.
+            widget.value = round(value) if isinstance(widget, pn.widgets.IntSlider) else value
 
     state.watch(show, name)
     show()

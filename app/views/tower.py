@@ -61,6 +61,7 @@ PLOT_TITLES = {
 }
 _SLIDER = ".bk-input-group label, .bk-slider-title { font-size: 12px; color: var(--muted); }"
 HEIGHTS = {"series": TIME_HEIGHT_PX, "scatter": 350, "cycle": 350, "anomaly": TIME_HEIGHT_PX}
+ONE_PIXEL = "predicted for one pixel; the tower measures land around it: see Radius"
 NO_ANOMALY = "<span>none: they need the same days in two years on screen</span>"
 
 
@@ -302,7 +303,10 @@ class TowerView:
         yield f"<b>{escape(str(attrs.get('site', 'Tower')))}{note}</b>"
         if "igbp" in attrs:
             yield f"<span>{escape(str(attrs['igbp']))}</span>"
-        if self.state.footprint_kind != "pixel":
+        if self.state.footprint_kind == "pixel":
+            # Fields beside it may be green after its own is cut: the difference is then no error of the head.
+            yield f"<span>{ONE_PIXEL}</span>"
+        else:
             yield f"<span>{escape(comparison.footprint.label)}</span>"
         # A tower outside the scene is compared with the nearest pixel, which must be said.
         distance_m = self.data.observations.distance_m(*self.data.start_pixel)

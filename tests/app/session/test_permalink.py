@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import shapely
 from fluxlens.app.session import permalink
+from fluxlens.app.session.explorer import Explorer
 from fluxlens.app.state import Label, Place, State
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -151,6 +152,9 @@ def test_a_link_keeps_extents_split_tower_and_theme(data):
         "time=a,b",
         "split=nothing",
         "held=soon",
+        "least_qc=nan",
+        "radius_m=nan",
+        "height_m=inf",
         "theme=pink",
         "tower=maybe",
         "areas={",
@@ -172,6 +176,17 @@ def test_a_bad_part_is_named_and_the_good_parts_are_restored(data, bad):
         "threshold": state.threshold == 0.5,
     }
     assert kept == {name: name != key for name in good}
+
+
+@pytest.mark.parametrize("radius_m", ["100", "75.5"])
+def test_a_link_with_another_radius_opens_the_page_of_the_tower(data, radius_m):
+    explorer = Explorer()
+    explorer._link_fields = {"page": "tower", "sight": "radius", "radius_m": radius_m}
+    explorer.show_store(data)
+    assert explorer.state.message == ""
+    assert explorer.state.radius_m == float(radius_m)
+    assert explorer.tower_view.radius.value == round(float(radius_m))
+    assert f"within {float(radius_m):g} m" in explorer.tower_view.head.object
 
 
 def test_several_bad_parts_are_named_together(data):
