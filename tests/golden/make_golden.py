@@ -22,14 +22,7 @@ from safetensors import safe_open
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from fluxlens.app import link
-from fluxlens.app.cli import main
-from fluxlens.app.data import Data
-from fluxlens.app.labels import Label
-from fluxlens.app.state import Place, State
-from fluxlens.embeddings import catalog, gpp, progress
-from fluxlens.embeddings.store import Store
-from fluxlens.models import checkpoints
+from app.labels import Label
 from golden_world import (
     DEMO_ARRAYS,
     GOLDEN,
@@ -45,6 +38,15 @@ from golden_world import (
     table_rows,
     unpack_release,
 )
+
+from app import link
+from app.cli import main
+from app.data import Data
+from app.state import Place, State
+from embeddings import catalog, gpp
+from embeddings.cache import finish
+from embeddings.store import Store
+from models import checkpoints
 
 ROOT = Path(__file__).parents[2]
 CATALOG = """\
@@ -75,7 +77,7 @@ def fluxlens(*words: str) -> None:
 def demo() -> tuple[dict, dict]:
     """Digests of the demo's embeddings and GPP, and the sample of them."""
     source = catalog.source(catalog.open(ROOT / "catalog.yaml"), "demo_embeddings")
-    store = progress.run(source.store_steps())
+    store = finish(source.store_steps())
     cube = store.cube().load()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "gpp.nc"
@@ -134,7 +136,7 @@ def permalinks(store: Store, ring: list) -> list[dict]:
     series.current = 3
     tower = State(entry="golden_store", day=day, layer="gpp", page="tower")
     tower.places = [Place(0, 4, 4)]
-    tower.param.update(flux="gpp_dt", least_qc=0.5, footprint_kind="radius", radius_m=120.0)
+    tower.param.update(flux="gpp_dt", least_qc=0.5, sight="radius", radius_m=120.0)
     area = tuple((round(lon, 7), round(lat, 7)) for lon, lat in ring)
     labels = State(entry="golden_store", day=day, layer="labels", year=True, places=[Place(0, 1, 1)])
     labels.labels = [Label(1, 2, "forest"), Label(5, 6, "meadow")]
