@@ -104,6 +104,28 @@ def name_of(cells: pd.Series, what: str) -> str | None:
     return str(names.iloc[0])
 
 
+def of_column(cells: pd.Series | None, times: pd.DatetimeIndex, what: str) -> str | None:
+    """The zone that a column tells of times without one; None where there is none, or they are dates.
+
+    Parameters
+    ----------
+    cells : pandas.Series or None
+        (row,) of a column of zones.
+    times : pandas.DatetimeIndex
+        (row,) as the clock shows them.
+    what : str
+        The table in words, for messages.
+
+    Raises
+    ------
+    InputError
+        As of ``name_of``; of dates alone zones may differ.
+    """
+    if cells is None or times.hasnans or (times == times.normalize()).all():
+        return None
+    return name_of(cells, what)
+
+
 def has_offset(stamp: str) -> bool:
     """Whether a stamp tells its own offset, which then counts.
 

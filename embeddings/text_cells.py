@@ -45,8 +45,8 @@ MONTH_WORDS = (
 """Dates with the month in English words."""
 # Years, months and weeks, which are read as their first day elsewhere: 2020, 2020-04, 202004, 2020-W12.
 _NO_DAY = r"(19|20)\d\d([-./ ]?(0[1-9]|1[0-2])|[-./ ][1-9]|\.\d{3,})?|(19|20)\d\d-?[Ww]\d\d"
-_COUNTED = r"\d{13}|\d{16}|\d{19}|1\d{9}"
-"""Counts from 1970, which are of UTC."""
+_CLOCK = r"[\d./ ,T-]*\d:\d\d[\d:.]*\s*([AaPp]\.?[Mm]\.?)?"
+"""A date and a clock without anything else."""
 _DIGITS_OF_TIME = r"(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])([01]\d|2[0-3])([0-5]\d([0-5]\d)?)?"
 
 
@@ -205,18 +205,19 @@ def to_times(column: pd.Series, what: str, zones: pd.Series | None = None) -> np
         # few distinct dates stand in many rows
         codes, unique = pd.factorize(text)
         bare, zone = named_zones.split_zone(pd.Series(unique), what)
-        is_told = len(bare) > 0 and (named_zones.has_offset(bare[0]) or bool(re.fullmatch(_COUNTED, bare[0])))
-        if zones is not None and zone is None and not is_told:
-            zone = named_zones.name_of(zones, what)
-        parsed = _parse_dates(bare, str(column.name), what).array
-        if zone is not None and not is_told and not parsed.isna().any():
-            parsed = named_zones.to_utc(pd.DatetimeIndex(parsed), zone, what).array
+        parsed = pd.DatetimeIndex(_parse_dates(bare, str(column.name), what))
+        # Names of images, counts from 1970 and stamps with their own offset are of UTC, whatever stands beside them.
+        if len(bare) and zone is None and re.fullmatch(_CLOCK, bare[0]):
+            zone = named_zones.of_column(zones, parsed, what)
+        if zone is not None and not named_zones.has_offset(bare[0]) and not parsed.hasnans:
+            parsed = named_zones.to_utc(parsed, zone, what)
+        parsed = parsed.array
         # An empty cell has the code -1, which as a plain index would be the last date.
         stamps = pd.Series(parsed.take(codes, allow_fill=True))
     else:
         stamps = column.reset_index(drop=True)
-        zone = None if zones is None or stamps.dt.tz is not None else named_zones.name_of(zones, what)
-        if zone is not None and not stamps.isna().any():
+        zone = named_zones.of_column(zones, pd.DatetimeIndex(stamps), what) if stamps.dt.tz is None else None
+        if zone is not None:
             stamps = pd.Series(named_zones.to_utc(pd.DatetimeIndex(stamps), zone, what))
     if stamps.dt.tz is not None and bool((stamps.dropna() == stamps.dropna().dt.normalize()).all()):
         # Midnights of a zone are dates: in UTC those of Europe would be of the day before.

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+from fluxlens.embeddings import calendars
 from fluxlens.embeddings.readers import reproject
 from fluxlens.embeddings.readers.band_names import find_bands
 from fluxlens.embeddings.readers.georeference import (
@@ -350,7 +351,8 @@ def parse_times(values: np.ndarray, name: str) -> pd.DatetimeIndex:
     Parameters
     ----------
     values
-        (time,) datetime64, ISO text, ``yyyymmdd`` numbers, days, seconds or milliseconds since 1970, or cftime objects.
+        (time,) datetime64, ISO text, ``yyyymmdd`` numbers, days, seconds or milliseconds since 1970, or cftime
+        objects.
     name
         What errors call the file.
 
@@ -365,6 +367,9 @@ def parse_times(values: np.ndarray, name: str) -> pd.DatetimeIndex:
         A value is no date.
     """
     wrong = InputError(f"Got {name} with times that are no dates, need UTC dates; mend.")
+    # As text they would be other days of the year, without a word.
+    if calendars.calendar_of(values) is not None:
+        return calendars.to_standard_times(values, name)
     try:
         if values.dtype.kind in "iuf":
             # The ranges do not overlap: 20190512 as seconds would be August 1970, before any Sentinel.

@@ -106,13 +106,14 @@ def parse_stamps(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd
         times = pd.DatetimeIndex(pd.to_datetime(bare, format="ISO8601", utc=True, errors="coerce"))
         if not times.hasnans:
             return named_zones.to_standard_time(times, zone, name), False
-    is_of_column = zone is None
-    if zone is None and beside is not None and not is_told:
-        zone = named_zones.name_of(frame[beside], name)
-    stamps, utc = _parse_written(frame if is_of_column else bare.to_frame(columns[0]), columns, name)
-    if zone is None or utc:
-        return stamps, utc
-    return named_zones.to_standard_time(stamps, zone, name, is_of_column), False
+    stamps, utc = _parse_written(frame if zone is None else bare.to_frame(columns[0]), columns, name)
+    if zone is not None and not utc:
+        return named_zones.to_standard_time(stamps, zone, name), False
+    cells = None if beside is None or is_told or utc else frame[beside]
+    zone = named_zones.of_column(cells, stamps, name)
+    return stamps if zone is None else named_zones.to_standard_time(
+        stamps, zone, name, is_of_column=True
+    ), utc
 
 
 def _parse_written(frame: pd.DataFrame, columns: list[str], name: str) -> tuple[pd.DatetimeIndex, bool]:

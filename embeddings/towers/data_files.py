@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from fluxlens.embeddings import workbook
 from fluxlens.embeddings.text_encoding import HEAD_BYTES
 from fluxlens.embeddings.text_table import is_workbook
 from fluxlens.embeddings.towers import parquet_table
@@ -59,11 +60,14 @@ class DataFile:
         The file on disk.
     member : str, optional
         Name inside the zip at ``path``.
+    content : bytes, optional
+        The table as text, where it is none at ``path``: the sheet of a workbook.
     """
 
     name: str
     path: Path
     member: str | None = None
+    content: bytes | None = None
 
     def plain_path(self) -> str | None:
         """The path of a file that is not packed and within the bounds of ``embeddings.unpacking``; None of any other.
@@ -74,7 +78,7 @@ class DataFile:
             For a plain file past the bounds.
         """
         # Packed files have no path that a parser could open by itself.
-        if self.member is not None or has_magic(self.path, GZIP_MAGIC):
+        if self.content is not None or self.member is not None or has_magic(self.path, GZIP_MAGIC):
             return None
         size = self.path.stat().st_size
         check_unpacked(self.name, size, size)
@@ -88,6 +92,9 @@ class DataFile:
         BinaryIO
             Buffered, readable once; nothing is unpacked before it is read.
         """
+        if self.content is not None:
+            opened = [io.BytesIO(self.content)]
+            return io.BufferedReader(BoundedStream(self.name, opened, len(self.content)), PIECE_BYTES)
         packed = self.path.stat().st_size
         opened: list = []
         if self.member is not None:
@@ -202,7 +209,7 @@ def candidates(path: Path | list[Path], resolutions: tuple[str, ...] = DAILY_FIR
     if not zipfile.is_zipfile(path):
         return [DataFile(re.sub(r"\.gz$", "", path.name, flags=re.IGNORECASE), path)]
     if is_workbook(path):
-        raise InputError(f"Got {path.name}, a workbook, need a tower's table as text; save its sheet as CSV.")
+        return [DataFile(path.name, path, content=workbook.to_csv(path.read_bytes(), path.name).encode())]
     members = _members(path, resolutions)
     if not members:
         raise InputError(

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import xarray as xr
+from fluxlens.embeddings import calendars
 from fluxlens.embeddings.text_cells import is_missing, is_missing_weather
 from fluxlens.embeddings.towers.daily import attrs_of_tower, to_days
 from fluxlens.embeddings.towers.gpp_columns import factor_of_units
@@ -351,7 +352,7 @@ def _times(name: str, variable: xr.DataArray) -> pd.DatetimeIndex:
         }
         # CF units and calendars have many forms; xarray knows them.
         decoded = xr.decode_cf(xr.Dataset({}, {"time": ("time", variable.values, attrs)}))
-        times = pd.DatetimeIndex(decoded["time"].values)
+        values = decoded["time"].values
     except (ValueError, TypeError, OverflowError, OSError, KeyError) as error:
         calendar = str(variable.attrs.get("calendar", ""))[:20]
         raise InputError(
@@ -359,6 +360,7 @@ def _times(name: str, variable: xr.DataArray) -> pd.DatetimeIndex:
             f"{f' of the calendar {calendar}' if calendar else ''}, need CF units in the standard calendar; repair"
             " them."
         ) from error
+    times = calendars.to_standard_times(values, name)
     if times.hasnans:
         raise InputError(f"Got {name} with {int(times.isna().sum())} missing times, need all; repair them.")
     return times.round("min").as_unit("ns").rename("time")

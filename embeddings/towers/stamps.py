@@ -87,11 +87,16 @@ def parse_stamps(name: str, stamps: pd.Series, zones: pd.Series | None = None) -
         times = pd.DatetimeIndex(pd.to_datetime(text, format="ISO8601", utc=True, errors="coerce"))
         if not times.hasnans:
             return named_zones.to_standard_time(times, zone, name).round("min").as_unit("ns").rename("time")
-    is_of_column = zone is None
-    if zone is None and zones is not None and not is_utc:
-        zone = named_zones.name_of(zones, name)
     times = _parse_text(name, text)
-    return times if zone is None else named_zones.to_standard_time(times, zone, name, is_of_column)
+    if zone is None:
+        return times if is_utc else in_standard_time(name, times, zones)
+    return named_zones.to_standard_time(times, zone, name)
+
+
+def in_standard_time(name: str, times: pd.DatetimeIndex, zones: pd.Series | None) -> pd.DatetimeIndex:
+    """Times (row,) in the standard time of the zone that a column (row,) names, or as they are."""
+    zone = named_zones.of_column(zones, times, name)
+    return times if zone is None else named_zones.to_standard_time(times, zone, name, is_of_column=True)
 
 
 def _parse_text(name: str, text: pd.Series) -> pd.DatetimeIndex:

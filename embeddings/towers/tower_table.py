@@ -13,7 +13,7 @@ from fluxlens.embeddings.towers import parquet_table
 from fluxlens.embeddings.towers.data_files import DataFile
 from fluxlens.embeddings.towers.sensor_columns import has_wind
 from fluxlens.embeddings.towers.stamp_columns import find_stamp_columns, join_stamps
-from fluxlens.embeddings.towers.stamps import Step, infer_step, ordered, parse_stamps
+from fluxlens.embeddings.towers.stamps import Step, in_standard_time, infer_step, ordered, parse_stamps
 from fluxlens.embeddings.towers.stray_rows import without_stray_rows
 from fluxlens.embeddings.unpacking import CELLS_AT_ONCE, MAX_ROWS
 from fluxlens.models.errors import DataWarning, InputError
@@ -266,7 +266,7 @@ class TowerTable:
         cells = frame[stamps].fillna("")
         frame, zones = frame.drop(columns=stamps), None if zone is None else frame[zone]
         if self._stamps:
-            time = join_stamps(self.name, self._stamps, cells)
+            time = in_standard_time(self.name, join_stamps(self.name, self._stamps, cells), zones)
         else:
             stamp = cells[stamps[0]]
             stamp = stamp if len(stamps) == 1 else stamp + " " + cells["TIME"]

@@ -87,10 +87,28 @@ def test_acquisitions_of_a_zone_have_their_day_in_utc(kind):
     assert list(days) == ["2019-05-31", "2019-06-06", "2019-11-30"]
 
 
-@pytest.mark.parametrize("date", ["2019-06-01T01:30:00Z", "2019-06-01T01:30:00+00:00", "1559352600000"])
+@pytest.mark.parametrize(
+    "date",
+    [
+        "2019-06-01T01:30:00Z", "2019-06-01T01:30:00+00:00", "1559352600000", "20190601T013000_20190601T013001_T31UES",
+        "S2A_20190601", "2019-06-01",
+    ],
+)  # fmt: skip
 def test_a_stamp_that_tells_its_own_offset_is_not_of_the_column(date):
-    rows = pd.DataFrame({"id": "A", "date": [date], "tz": ZONE, "B03": 0.1, "B04": 0.1, "B08": 0.3})
-    assert list(read_series(rows).sensors["s2"].day.astype("datetime64[D]").astype(str)) == ["2019-06-01"]
+    rows = pd.DataFrame({"id": ["A", "B"], "date": date, "tz": ZONE, "B03": 0.1, "B04": 0.1, "B08": 0.3})
+    # Zones may differ beside such stamps.
+    for table in (rows, rows.assign(tz=[ZONE, "Asia/Tokyo"])):
+        days = read_series(table).sensors["s2"].day.astype("datetime64[D]").astype(str)
+        assert list(days) == ["2019-06-01"] * 2
+
+
+def test_clocks_in_columns_beside_a_zone_are_moved_as_well(tmp_path):
+    clock = {"Year": CLOCK.year, "DoY": CLOCK.day_of_year, "Hour": CLOCK.hour + CLOCK.minute / 60, "TZ": ZONE}
+    table = pd.DataFrame(clock | {"GPP_NT_VUT_REF": AIR, "NEE_VUT_REF_QC": 0})
+    table.to_csv(path := tmp_path / "XX-Abc_HH.csv", index=False)
+    with pytest.warns(DataWarning, match=MOVED):
+        found = towers.read(path)
+    np.testing.assert_allclose(found["gpp_nt"], DAYS * 1.0377, rtol=1e-6)
 
 
 def test_a_clock_that_runs_through_spring_beside_a_zone_is_standard_time(tmp_path):

@@ -5,13 +5,15 @@ import sys
 import zipfile
 
 import numpy as np
+import openpyxl
 import pandas as pd
 import pytest
 from fluxlens.embeddings import text_table, towers
 from fluxlens.embeddings.gpp import tables
 from fluxlens.embeddings.gpp.table_features import BANDS
 from fluxlens.embeddings.readers.series_table import read_series, read_weather
-from fluxlens.models.errors import InputError
+from fluxlens.models.errors import DataWarning, InputError
+from openpyxl.utils.datetime import CALENDAR_MAC_1904, to_excel
 
 DAYS = pd.date_range("2020-05-01", periods=4, freq="5D")
 SERIES = pd.DataFrame(
@@ -77,10 +79,10 @@ def test_workbooks_that_are_not_read_are_one_sentence_with_what_to_do(tmp_path, 
         InputError, match=r"2 filled sheets \(Sheet1, Other\), need one; save the one you mean as CSV"
     ):
         read_series(two)
-    flux = pd.DataFrame({"TIMESTAMP": [20200501], "GPP_NT_VUT_REF": [7.5]})
-    tower = as_workbook(tmp_path / "FLX_XX-Abc_FLUXNET2015_FULLSET_DD.xlsx", flux)
-    with pytest.raises(InputError, match=r"Got FLX_.*a workbook.*save its sheet as CSV"):
-        towers.read(tower)
+    with pytest.raises(
+        InputError, match=r"Got two.xlsx, a workbook with 2 filled sheets \(Sheet1, Other\), need one"
+    ):
+        towers.read(two)
     with zipfile.ZipFile(tmp_path / "odd.xlsx", "w") as archive:
         archive.writestr("[Content_Types].xml", "<x/>")
     for name in ("odd.xlsx", "old.xls"):
@@ -91,5 +93,73 @@ def test_workbooks_that_are_not_read_are_one_sentence_with_what_to_do(tmp_path, 
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     book = tmp_path / "plots.xlsx"
     book.write_bytes(two.read_bytes())
-    with pytest.raises(InputError, match="need openpyxl to read it; install it, or save the sheet as CSV"):
-        read_series(book)
+    for read in (read_series, towers.read):
+        with pytest.raises(
+            InputError, match="need openpyxl to read it; install it, or save the sheet as CSV"
+        ):
+            read(book)
+
+
+NOTES = pd.DataFrame({"Variable": ["GPP_NT_VUT_REF", "TA_F"], "Meaning": ["gross production", "air"]})
+STARTS = pd.date_range("2019-06-01", periods=3 * 48, freq="30min")
+GPP = 6 + 4 * np.sin(np.arange(len(STARTS)) / 20)
+
+
+def flux(stamps) -> pd.DataFrame:
+    weather = {"TA_F": 12.5, "WS_F": 3.0, "WD": 200.0, "USTAR": 0.4, "H_F_MDS": 50.0}
+    return pd.DataFrame({"TIMESTAMP_START": stamps, "GPP_NT_VUT_REF": GPP, "NEE_VUT_REF_QC": 0} | weather)
+
+
+@pytest.mark.parametrize("kind", ["dates", "numbers", "text"])
+def test_a_tower_in_a_workbook_is_that_of_the_csv(tmp_path, kind):
+    digits = STARTS.strftime("%Y%m%d%H%M")
+    stamps = {"dates": STARTS, "numbers": digits.astype("int64"), "text": digits}[kind]
+    book = as_workbook(tmp_path / "FLX_XX-Abc_FLUXNET2015_FULLSET_HH_2019-2019_1-4.xlsx", flux(stamps))
+    found = towers.read(book)
+    np.testing.assert_array_equal(found["time"], STARTS[::48])
+    np.testing.assert_allclose(found["gpp_nt"], GPP.reshape(3, 48).mean(axis=1) * 1.0377, rtol=1e-6)
+    np.testing.assert_allclose(found["tair"], 12.5)
+    assert list(towers.turbulence(book).index) == list(STARTS)
+
+
+def test_the_one_sheet_with_a_table_is_read_and_the_others_are_named(tmp_path):
+    book = as_workbook(
+        tmp_path / "XX-Abc_HH.xlsx", NOTES, Data=flux(STARTS), Contact=pd.DataFrame({"PI": ["A. B."]})
+    )
+    with pytest.warns(
+        DataWarning, match=r"the sheet Data is read, 2 without a table .* are not \(Sheet1, Contact\)"
+    ):
+        found = towers.read(book)
+    assert dict(found.sizes) == {"time": 3}
+    plots = as_workbook(tmp_path / "plots.xlsx", SERIES, About=NOTES)
+    with pytest.warns(DataWarning, match=r"the sheet Sheet1 is read, 1 without a table .*\(About\)"):
+        assert list(read_series(plots).ids) == ["1", "2"]
+
+
+def as_of_1904(path, table: pd.DataFrame, is_formatted: bool):
+    """A workbook whose days count from 1904, as those of old Macs; days with a format of dates, or as numbers."""
+    book = openpyxl.Workbook()
+    book.epoch = CALENDAR_MAC_1904
+    sheet = book.active
+    sheet.append(list(table))
+    for row in table.itertuples(index=False):
+        day = row[0].to_pydatetime()
+        sheet.append([day if is_formatted else to_excel(day, CALENDAR_MAC_1904), *row[1:]])
+    book.save(path)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:.*as a spreadsheet counts them")
+@pytest.mark.parametrize("is_formatted", [True, False])
+def test_days_of_a_workbook_that_counts_from_1904_are_those_of_its_own(tmp_path, is_formatted):
+    days = pd.date_range("2019-06-01", periods=30)
+    air = pd.DataFrame({"date": days, "tair": np.linspace(10, 20, 30)})
+    found = read_weather(as_of_1904(tmp_path / "weather.xlsx", air, is_formatted))[None]
+    np.testing.assert_array_equal(found["time"], days)
+    np.testing.assert_allclose(found["tair"], air["tair"])
+    fluxes = pd.DataFrame({"TIMESTAMP": days, "GPP_NT_VUT_REF": np.linspace(3, 9, 30), "NEE_VUT_REF_QC": 1})
+    tower = towers.read(as_of_1904(tmp_path / "FLX_XX-Abc_FLUXNET2015_FULLSET_DD.xlsx", fluxes, is_formatted))
+    np.testing.assert_array_equal(tower["time"], days)
+    series = pd.DataFrame({"date": days, "id": "A", "B03": 0.1, "B04": 0.1, "B08": 0.3})
+    found = read_series(as_of_1904(tmp_path / "plots.xlsx", series, is_formatted)).sensors["s2"]
+    np.testing.assert_array_equal(found.day.astype("datetime64[D]"), days)

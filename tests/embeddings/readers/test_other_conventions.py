@@ -191,7 +191,7 @@ def test_dates_of_other_calendars_are_dates(tmp_path):
     of = truth()
     attrs = {"units": "days since 2019-05-12", "calendar": "365_day"}
     data = as_variables(of).drop_vars("time").assign_coords(time=("time", [0, 5, 10], attrs))
-    assert_same(scene_of(data, tmp_path), of)
+    assert_same(scene_of(data, tmp_path, "of the calendar noleap"), of)
 
 
 def test_bands_on_the_last_axis_and_both_axes_backwards(tmp_path):
