@@ -16,7 +16,7 @@ PLACES_ENDINGS = (
     ".xls", ".ods", ".parquet",
 )  # fmt: skip
 """Endings that the browser offers, of all files that ``embeddings.export.geometries`` reads."""
-TOWER_ENDINGS = (".csv", ".zip", ".gz", ".txt", ".nc", ".parquet")
+TOWER_ENDINGS = (".csv", ".zip", ".gz", ".txt", ".nc", ".parquet", ".xlsx")
 """The same of ``embeddings.towers``."""
 
 

@@ -6,11 +6,13 @@ import tempfile
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 from app_world import DAYS, GRID, NX, NY, TinyStore, give, predict, tower_file
 from bokeh.document import Document
 from fluxlens.app.data import ExplorerData
 from fluxlens.app.data.towers import upload
+from fluxlens.app.data.uploaded_file import TOWER_ENDINGS
 from fluxlens.app.session.explorer import Explorer
 from fluxlens.app.session.panel_setup import setup
 from fluxlens.embeddings import unpacking
@@ -62,7 +64,13 @@ def test_wind_in_another_unit_is_told_and_gpp_is_taken(data):
     assert "gpp_dt" in found.tower
 
 
-@pytest.mark.parametrize("wrap", [bytes, lambda content: packed(NAME, content)])
+def as_workbook(content: bytes) -> bytes:
+    out = io.BytesIO()
+    pd.read_csv(io.BytesIO(content)).to_excel(out, index=False)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("wrap", [bytes, lambda content: packed(NAME, content), as_workbook])
 def test_a_file_or_a_zip_becomes_a_tower_at_its_place_and_nothing_stays(data, wrap, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     found = upload.read_tower_file(data.scene, NAME, wrap(tower_file()), *HERE)
@@ -70,6 +78,7 @@ def test_a_file_or_a_zip_becomes_a_tower_at_its_place_and_nothing_stays(data, wr
     assert (found.tower.attrs["lon"], found.tower.attrs["lat"]) == HERE
     assert found.wind is None
     assert list(tmp_path.iterdir()) == []
+    assert ".xlsx" in TOWER_ENDINGS
     stood = data.with_tower(found.tower)
     assert stood.start_pixel == (10, 50)
     assert "gpp_usual" in stood.tower
