@@ -15,7 +15,7 @@ from fluxlens.app.views.html import HTML
 from fluxlens.models.errors import InputError
 
 HELP = (
-    "<p><b>Your own tower.</b> A FLUXNET, AmeriFlux or ICOS file with GPP (.csv, .zip, .gz, .nc); a half-hourly "
+    "<p><b>Your own tower.</b> A FLUXNET, AmeriFlux or ICOS file with GPP (.csv, .xlsx, .zip, .gz, .nc); a half-hourly "
     "file with wind gives the footprint too. It stands at the latitude and longitude that you type or, where nothing "
     "is given, at the chosen pixel; it is read into memory for this visit alone.</p>"
 )
