@@ -75,10 +75,7 @@ def evaluate(
     # Before minutes of simulation: a table that cannot be read is told at once.
     yield "reading towers", 0.0
     towers = gpp_towers.read(paths, embedder)
-    landscapes = []
-    for i in range(simulated):
-        yield f"simulated landscape {i + 1} of {simulated}", 0.3 * i / simulated
-        landscapes.append((yield from gpp_pixel_days.landscape(embedder, gpp_pixel_days.FIRST_SEED + i)))
+    landscapes = yield from gpp_pixel_days.landscapes(embedder, simulated, 0.3)
     land = gpp_pixel_days.flat(landscapes) if landscapes else None
     frame = yield from gpp_towers.leave_site_out(towers, land, seed)
     frame = add_climatologies(frame.reset_index(drop=True))
