@@ -95,16 +95,10 @@ def embed(
         Pixels a side of the stores that the scene is cut into.
     """
     if is_series_table(scene):
-        unused = {
-            "--workers": workers,
-            "--scheduler": scheduler,
-            "--resume": resume,
-            "--until": until,
-            "--causal": causal,
-            "--tiles": tiles,
-        }
+        of_scenes = {"--workers": workers, "--scheduler": scheduler, "--resume": resume}
+        of_scenes |= {"--until": until, "--causal": causal, "--tiles": tiles}
         # Refused and not ignored: who gives --causal or --until expects other numbers.
-        for option, value in unused.items():
+        for option, value in of_scenes.items():
             if value:
                 raise InputError(f"Got {option} with a series table, need it for scenes only; leave it out.")
         from fluxlens.embeddings.series.embed import write_embedded_series
@@ -116,16 +110,7 @@ def embed(
         raise InputError(
             f"Got --s1 with the scene {scene}, need it for a series table only; a scene holds its own."
         )
-    # Whether a store there is the one that was begun is for `--resume` to decide, below.
-    from fluxlens.embeddings import store
-
-    place = store.locate(out)
-    if tiles is not None and not resume:
-        _check_free(place)
-    elif not resume and store.exists(place):
-        raise InputError(
-            f"Got --out {out}, which exists already, need a new path; choose another or remove it."
-        )
+    place = _locate_output(out, tiles is not None, resume)
     check_cluster(workers, scheduler)
     opened = open_scene(scene, catalog)
     if weather:
@@ -180,6 +165,23 @@ def _run_blocks(blocks: Steps[Any]) -> tuple[Any, int]:
     result = progress.run(blocks, show)
     line.end()
     return result, pixel_days
+
+
+def _locate_output(out: str, is_tiled: bool, resume: bool) -> Location:
+    """Where the store or the folder of tiles is made; InputError where something is there that is not resumed."""
+    from fluxlens.embeddings import store
+
+    place = store.locate(out)
+    # Whether what is there is the store that was begun is found out later, by its scene, model and days.
+    if resume:
+        return place
+    if is_tiled:
+        _check_free(place)
+    elif store.exists(place):
+        raise InputError(
+            f"Got --out {out}, which exists already, need a new path; choose another or remove it."
+        )
+    return place
 
 
 def _check_free(place: Location) -> None:

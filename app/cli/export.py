@@ -191,28 +191,21 @@ def export_points(
         "--calibration": calibration,
     }
     if again is not None:
-        # A replay file fixes all numbers; what would change them is refused instead of being ignored. STORE and --out
-        # stay: files move.
-        unwanted = {**of_place, "--snapshot": snapshot, "--replay": replay}
-        if extra := [name for name, value in unwanted.items() if value is not None]:
-            raise InputError(f"Got --again with {extra[0]}, need it alone; leave one out.")
-        return export_again(again, store, catalog, out)
+        return export_again(
+            again, store, catalog, out, {**of_place, "--snapshot": snapshot, "--replay": replay}
+        )
     if not (store and out):
         raise InputError("Got export without STORE or --out, need both; add them.")
     if summary is not None:
         return export_summary(store, catalog, snapshot, out, summary, {**of_place, "--replay": replay})
-    from fluxlens.embeddings.export import extract, geometries, paths, writers
+    from fluxlens.embeddings.export import extract, paths, writers
     from fluxlens.embeddings.export.replay import check_path
 
     # All paths are checked before anything is opened: a store of a catalog entry may have to be computed first.
     path = paths.check_path(out)
     if replay:
         check_path(replay)
-    fitted = None
-    if calibration is not None:
-        from fluxlens.embeddings.gpp import load_calibration
-
-        fitted = load_calibration(calibration)
+    fitted = _read_calibration(calibration)
     has_place = bool(at or points or polygon)
     needs_store = bool(replay or snapshot or calibration or not has_place)
     opened = _open_cube(store, catalog, snapshot, needs_store)
@@ -227,22 +220,34 @@ def export_points(
         print(f"{out}: {run_with_progress(extract.store_to_zarr(opened, out, start, end, layout))}")
         return None
     # Files of places are read last: with a wrong store their errors would mislead.
-    request = ExportRequest(
-        start,
-        end,
-        None if polygon else tuple([geometries.parse_at(at)] if at else geometries.read_points(points)),
-        geometries.read_polygon(polygon) if polygon else None,
-        radius_m,
-        tower,
-        height_m,
-        calibration,
-    )
+    place = _read_place(at, points, polygon)
+    request = ExportRequest(start, end, *place, radius_m, tower, height_m, calibration)
     written, line = request.run(opened, path)
     writers.write(written, path)
     if replay:
         write_replay(request, written, path, store, replay)
     print(f"{out}: {line}")
     return None
+
+
+def _read_calibration(calibration: str | None) -> Any:
+    """A calibration of GPP by its path; None for None."""
+    if calibration is None:
+        return None
+    from fluxlens.embeddings.gpp import load_calibration
+
+    return load_calibration(calibration)
+
+
+def _read_place(
+    at: str | None, points: str | None, polygon: str | None
+) -> tuple[tuple[Point, ...] | None, Any]:
+    """Points and polygon of an ``ExportRequest``: one of the two, the other None."""
+    from fluxlens.embeddings.export import geometries
+
+    if polygon:
+        return None, geometries.read_polygon(polygon)
+    return tuple([geometries.parse_at(at)] if at else geometries.read_points(points)), None
 
 
 def _open_cube(store: str, catalog: str | None, snapshot: str | None, needs_store: bool) -> Any:
@@ -337,7 +342,9 @@ def write_replay(
     replay.save(made, replay_path)
 
 
-def export_again(again: str, store: str | None, catalog: str | None, out: str | None) -> None:
+def export_again(
+    again: str, store: str | None, catalog: str | None, out: str | None, other_options: dict[str, Any]
+) -> None:
     """The export a replay file describes; refused where snapshot, model or inputs are not those of then.
 
     Parameters
@@ -350,9 +357,20 @@ def export_again(again: str, store: str | None, catalog: str | None, out: str | 
         Path of the catalog.
     out : str or None
         File to write; by default that of then, beside the replay file, which must not exist.
+    other_options : dict
+        Values by option of those that do not go with a replay file; None where not given.
+
+    Raises
+    ------
+    InputError
+        Where one of them was given, or the file, the store or what it was made of is not that of then.
     """
     from fluxlens.embeddings.export import paths, replay, writers
 
+    # A replay file fixes all numbers; what would change them is refused instead of being ignored. STORE and --out
+    # stay: files move.
+    if extra := [name for name, value in other_options.items() if value is not None]:
+        raise InputError(f"Got --again with {extra[0]}, need it alone; leave one out.")
     made, folder = replay.load(again), Path(again).parent
     path = paths.check_path(out or folder / made.out)
     if not out and path.exists():

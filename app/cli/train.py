@@ -79,25 +79,14 @@ def train(
         raise InputError(
             f"Got train {what} {name or 'without a name'}, need train sensor NAME, fusion or gpp."
         )
-    # Training takes hours: where its result goes is checked before it starts.
-    path = Path(out)
-    if path.suffix != ".safetensors" or not path.resolve().parent.is_dir():
-        raise InputError(f"Got --out {path}, need a .safetensors file in a folder that exists; correct it.")
+    path = _check_weights_path(out)
     # Torch and the training code are imported by the branch that needs them: `--help` stays fast.
     if what == "gpp":
         from fluxlens.embeddings.training import gpp_heads
 
-        head = gpp_heads.run(
-            path,
-            table,
-            seed,
-            model,
-            towers,
-            # Without towers landscapes are all that teaches: as many as behind the shipped head.
-            simulated if towers else gpp_heads.LANDSCAPES,
-            sources,
-            measured,
-        )
+        # Without towers landscapes are all that teaches: as many as behind the shipped head.
+        landscapes = simulated if towers else gpp_heads.LANDSCAPES
+        head = gpp_heads.run(path, table, seed, model, towers, landscapes, sources, measured)
         print(f"{path}: digest {run_with_progress(head)}")
         return
     from fluxlens.embeddings.training import embedder
@@ -116,3 +105,11 @@ def train(
             path, configuration, tuple(sensors.split(",")), Path(encoders) if encoders else None
         )
     print(f"{path}: digest {run_with_progress(run)}")
+
+
+def _check_weights_path(out: str) -> Path:
+    """The file that weights are written to; checked before training, which takes hours."""
+    path = Path(out)
+    if path.suffix != ".safetensors" or not path.resolve().parent.is_dir():
+        raise InputError(f"Got --out {path}, need a .safetensors file in a folder that exists; correct it.")
+    return path

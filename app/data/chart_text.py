@@ -18,6 +18,7 @@ WEATHER_LABELS = {
     "vpd": "Vapour pressure deficit, hPa",
     "precip": "Rain, mm",
 }
+TOWER_LABELS = {"gpp_nt": "Tower, night-time partitioning", "gpp_dt": "Tower, day-time partitioning"}
 
 
 def describe_trend(time: np.ndarray, values: np.ndarray) -> str:
@@ -97,21 +98,14 @@ def describe_series(
     days = series.time.values
     lines = []
     if name == "ndvi" and "ndvi" in series:
-        # Masked views show clouds: their NDVI would widen the range by what is not the land's.
-        clear = series.clear.values.astype(bool)
-        lines.append(
-            describe_line("Clear views", series.acquisition.values[clear], series.ndvi.values[clear], 2)
-        )
-        lines.append(f"{int((~clear).sum())} views are masked")
-        if "ndvi_decoded" in series:
-            lines.append(describe_line("Read off the embedding", days, series.ndvi_decoded.values, 2))
+        lines = _ndvi_lines(series)
     elif name == "pc":
-        lines += [
+        lines = [
             describe_line(str(component), days, series.pc.values[:, i], 1)
             for i, component in enumerate(series.component.values)
         ]
     elif name == "radar":
-        lines += [
+        lines = [
             describe_line(f"{band}, dB", series.passage.values, series[band].values, 1)
             for band in ("VV", "VH")
             if band in series
@@ -123,24 +117,38 @@ def describe_series(
             width = float(np.nanmean(series.gpp_hi.values - series.gpp_lo.values))
             lines.append(f"its band is {width:.1f} wide on average")
         if tower is not None:
-            # A tower may be longer than the cube by decades: only what the chart shows is described.
-            inside = tower.sel(time=slice(days[0], days[-1]))
-            lines += [
-                describe_line(f"Tower, {label}", inside.time.values, inside[column].values, 1)
-                for column, label in (
-                    ("gpp_nt", "night-time partitioning"),
-                    ("gpp_dt", "day-time partitioning"),
-                )
-                if column in inside
-            ]
+            lines += _lines_between(tower, days[0], days[-1], TOWER_LABELS)
     elif name == "weather" and weather is not None:
-        inside = weather.sel(time=slice(days[0], days[-1]))
-        lines += [
-            describe_line(label, inside.time.values, inside[column].values, 1)
-            for column, label in WEATHER_LABELS.items()
-            if column in inside
-        ]
+        lines = _lines_between(weather, days[0], days[-1], WEATHER_LABELS)
     return ". ".join(lines) + "." if lines else "No values."
+
+
+def _ndvi_lines(series: xr.Dataset) -> list[str]:
+    """Clear views, the number of masked ones, and the decoded line where there is one."""
+    # Masked views show clouds: their NDVI would widen the range by what is not the land's.
+    clear = series.clear.values.astype(bool)
+    lines = [
+        describe_line("Clear views", series.acquisition.values[clear], series.ndvi.values[clear], 2),
+        f"{int((~clear).sum())} views are masked",
+    ]
+    if "ndvi_decoded" in series:
+        lines.append(
+            describe_line("Read off the embedding", series.time.values, series.ndvi_decoded.values, 2)
+        )
+    return lines
+
+
+def _lines_between(
+    daily: xr.Dataset, first: np.datetime64, last: np.datetime64, labels: dict[str, str]
+) -> list[str]:
+    """The labelled columns of a tower or of weather that are there, between two days."""
+    # Both may be longer than the cube by decades: only what the chart shows is described.
+    inside = daily.sel(time=slice(first, last))
+    return [
+        describe_line(label, inside.time.values, inside[column].values, 1)
+        for column, label in labels.items()
+        if column in inside
+    ]
 
 
 def describe_comparison(name: str, comparison: TowerComparison, shown: list[str]) -> str:

@@ -131,10 +131,7 @@ def feature_space(
         raise InputError(f"Got the colour {color!r}, need density, gpp or class; choose one.")
     # Of a large scene the overview: its points are means of blocks.
     reader = _AxisReader(data, viewport or data.overview, clusters)
-    for name in (x, y, *(["gpp"] if color == "gpp" else [])):
-        reader.check(name)
-    if x == y:
-        raise InputError(f"Got {x!r} on both axes, need two different ones; change one.")
+    reader.check(x, y, color)
     days = _pick_days(data.days, day)
     points = reader.read_points(x, y, color, days)
     xdim, ydim = reader.dimension(x), reader.dimension(y)
@@ -152,12 +149,7 @@ def feature_space(
         return reader.path(pixel, around, points, xdim, ydim)
 
     def draw_area(geometry=None):
-        inside = reader.select_on_map(geometry)
-        chosen = np.flatnonzero(inside[points["pixel"].to_numpy()])
-        # A sample: marks are drawn one by one in the browser.
-        chosen = chosen[:: max(1, -(-len(chosen) // MARKED_POINTS))]
-        marks = hv.Points(points.iloc[chosen, :2], [xdim, ydim], label="area on the map")
-        return marks.opts(color=MARK_COLOUR, size=2.5, alpha=0.7)
+        return reader.area_marks(geometry, points, xdim, ydim)
 
     path = hv.DynamicMap(draw_path, streams=[pixels])
     area = hv.DynamicMap(draw_area, streams=[areas])
@@ -386,10 +378,13 @@ class _AxisReader:
         ndvi = ["ndvi"] if "ndvi_decoded" in self.data.pixel_series(0, 0) else []
         return [*components, *gpp, *ndvi, *self.data.features]
 
-    def check(self, name: str) -> None:
-        """InputError for an axis that this store does not have."""
-        if name not in self.names():
-            raise InputError(f"Got the axis {name!r}, need one of {', '.join(self.names())}; choose one.")
+    def check(self, x: str, y: str, color: str) -> None:
+        """InputError for an axis or a colour that this store does not have, or the same axis twice."""
+        for name in (x, y, *(["gpp"] if color == "gpp" else [])):
+            if name not in self.names():
+                raise InputError(f"Got the axis {name!r}, need one of {', '.join(self.names())}; choose one.")
+        if x == y:
+            raise InputError(f"Got {x!r} on both axes, need two different ones; change one.")
 
     def dimension(self, name: str) -> Any:
         """An axis with its label and unit."""
@@ -442,9 +437,8 @@ class _AxisReader:
         # int32: the number of pixels of a view stays far below two thousand million.
         table["pixel"] = np.tile(np.arange(count, dtype="int32"), len(days))
         if color == "class":
-            names = [
-                f"cluster {i + 1}" for i in range(self.clusters)
-            ]  # counted from 1, as in the map's legend
+            # Counted from 1, as in the map's legend.
+            names = [f"cluster {i + 1}" for i in range(self.clusters)]
             table["class"] = pd.Categorical.from_codes(table["class"].to_numpy(), names)
         # Datashader skips NaN, but the lasso and the counts would not.
         known = np.isfinite(table[x].to_numpy()) & np.isfinite(table[y].to_numpy())
@@ -497,6 +491,17 @@ class _AxisReader:
             hooks=[_pad_words],
         )
         return halo * line * dot * text
+
+    def area_marks(self, geometry: Any, points: pd.DataFrame, xdim: Any, ydim: Any) -> Any:
+        """The pixels inside a line (corner, 2) on the map, metres, as marks in feature space."""
+        import holoviews as hv
+
+        inside = self.select_on_map(geometry)
+        chosen = np.flatnonzero(inside[points["pixel"].to_numpy()])
+        # A sample: marks are drawn one by one in the browser.
+        chosen = chosen[:: max(1, -(-len(chosen) // MARKED_POINTS))]
+        marks = hv.Points(points.iloc[chosen, :2], [xdim, ydim], label="area on the map")
+        return marks.opts(color=MARK_COLOUR, size=2.5, alpha=0.7)
 
     def select_on_map(self, geometry: Any) -> np.ndarray:
         """(pixel,) bool: centres inside a line (corner, 2) in metres."""

@@ -310,6 +310,31 @@ def series_tables(series: xr.Dataset) -> dict[str, dict]:
     """
     tables = empty_tables()
     tables = {name: tables[name] for name in ("gaps", "clear", "season", "masked", "daily", "radar")}
+    # Without an area's lines, which are drawn later (``area_lines.density_tables``); at the level of the series, so
+    # that the axis does not stretch for nothing.
+    for chart in PIXEL_LINES:
+        level = series.gpp.values if chart == "gpp" and "gpp" in series else np.zeros(1)
+        known = level[np.isfinite(level)]
+        tables[f"lines_{chart}"] = empty_density(
+            series.time.values, float(known.mean()) if len(known) else 0.0
+        )
+    tables["daily"] = _daily_table(series)
+    times = clear_times(series) if "ndvi" in series or "days_from_s2" in series else pd.DatetimeIndex([])
+    if "ndvi" in series:
+        tables |= _acquisition_tables(series, times)
+    if "ndvi" in series or "days_from_s2" in series:
+        first, last = pd.DatetimeIndex(series.time.values[[0, -1]])
+        spans = find_gaps(times, first, last)
+        tables["gaps"] = {"left": as_days([a for a, _ in spans]), "right": as_days([b for _, b in spans])}
+    # In the order of the colours and not of the file.
+    bands = [band for band in RADAR_COLOURS if band in series]
+    if bands:
+        tables["radar"] = _radar_table(series, bands)
+    return tables
+
+
+def _daily_table(series: xr.Dataset) -> dict[str, np.ndarray]:
+    """Daily lines, and dots on those of the components where a clear image is of that very day."""
     columns = {n: series[n].values for n in ("ndvi_decoded", "gpp", "gpp_lo", "gpp_hi") if n in series}
     days_from_s2 = (
         series.days_from_s2.values if "days_from_s2" in series else np.full(series.sizes["time"], np.nan)
@@ -326,44 +351,37 @@ def series_tables(series: xr.Dataset) -> dict[str, dict]:
     time, days, *values = break_at_gaps(pd.DatetimeIndex(series.time.values), days_from_s2, *columns.values())
     blank = np.full(len(time), np.nan, "float32")
     daily = dict.fromkeys(_COLUMNS["daily"], blank) | dict(zip(columns, values, strict=True))
-    # Without an area's lines, which are drawn later (``area_lines.density_tables``); at the level of the series, so
-    # that the axis does not stretch for nothing.
-    for chart in PIXEL_LINES:
-        level = series.gpp.values if chart == "gpp" and "gpp" in series else np.zeros(1)
-        known = level[np.isfinite(level)]
-        tables[f"lines_{chart}"] = empty_density(
-            series.time.values, float(known.mean()) if len(known) else 0.0
-        )
-    tables["daily"] = daily | {"time": as_days(time), "days": days}
-    times = clear_times(series) if "ndvi" in series or "days_from_s2" in series else pd.DatetimeIndex([])
-    if "ndvi" in series:
-        at, known = as_days(series.acquisition.values), np.isfinite(series.ndvi.values)
-        clear = series.clear.values.astype(bool) & known
-        for name, pick in (("clear", clear), ("masked", ~clear & known)):
-            tables[name] = {"time": at[pick], "ndvi": series.ndvi.values[pick]}
-        blank = np.full(len(times), np.nan)
-        # A pixel has no spread; an area has that of its pixels.
-        ends = [series[n].values[clear] if n in series else blank for n in ("ndvi", "ndvi_lo", "ndvi_hi")]
-        time, ndvi, low, high = break_at_gaps(times, *ends, min_days=GAP_DAYS)
-        if "ndvi_decoded" in series:  # the decoded line is drawn instead of one through the clear dates
-            ndvi = np.full(len(time), np.nan)
-        tables["season"] = {"time": as_days(time), "ndvi": ndvi, "ndvi_lo": low, "ndvi_hi": high}
-    if "ndvi" in series or "days_from_s2" in series:
-        first, last = pd.DatetimeIndex(series.time.values[[0, -1]])
-        spans = find_gaps(times, first, last)
-        tables["gaps"] = {"left": as_days([a for a, _ in spans]), "right": as_days([b for _, b in spans])}
-    # In the order of the colours and not of the file.
-    bands = [band for band in RADAR_COLOURS if band in series]
-    if bands:
-        passages = pd.DatetimeIndex(series.passage.values)
-        # Passes come every 6 or 12 days; only longer holes are gaps.
-        time, *lines = break_at_gaps(passages, *(series[b].values for b in bands), min_days=PASSAGE_GAP_DAYS)
-        blank = np.full(len(time), np.nan)
-        lines = dict(zip(bands, lines, strict=True))
-        tables["radar"] = {"time": as_days(time)}
-        for band in RADAR_COLOURS:
-            tables["radar"] |= dict.fromkeys((band, f"{band}_line"), lines.get(band, blank))
-    return tables
+    return daily | {"time": as_days(time), "days": days}
+
+
+def _acquisition_tables(series: xr.Dataset, times: pd.DatetimeIndex) -> dict[str, dict[str, np.ndarray]]:
+    """Tables "clear", "masked" and "season": NDVI of acquisitions, clear at ``times``, and the line through them."""
+    at, known = as_days(series.acquisition.values), np.isfinite(series.ndvi.values)
+    clear = series.clear.values.astype(bool) & known
+    tables = {
+        name: {"time": at[pick], "ndvi": series.ndvi.values[pick]}
+        for name, pick in (("clear", clear), ("masked", ~clear & known))
+    }
+    blank = np.full(len(times), np.nan)
+    # A pixel has no spread; an area has that of its pixels.
+    ends = [series[n].values[clear] if n in series else blank for n in ("ndvi", "ndvi_lo", "ndvi_hi")]
+    time, ndvi, low, high = break_at_gaps(times, *ends, min_days=GAP_DAYS)
+    if "ndvi_decoded" in series:  # the decoded line is drawn instead of one through the clear dates
+        ndvi = np.full(len(time), np.nan)
+    return tables | {"season": {"time": as_days(time), "ndvi": ndvi, "ndvi_lo": low, "ndvi_hi": high}}
+
+
+def _radar_table(series: xr.Dataset, bands: list[str]) -> dict[str, np.ndarray]:
+    """Backscatter of the passages, dB; the bands that the series lacks are blank."""
+    passages = pd.DatetimeIndex(series.passage.values)
+    # Passes come every 6 or 12 days; only longer holes are gaps.
+    time, *lines = break_at_gaps(passages, *(series[b].values for b in bands), min_days=PASSAGE_GAP_DAYS)
+    blank = np.full(len(time), np.nan)
+    lines = dict(zip(bands, lines, strict=True))
+    table = {"time": as_days(time)}
+    for band in RADAR_COLOURS:
+        table |= dict.fromkeys((band, f"{band}_line"), lines.get(band, blank))
+    return table
 
 
 def tower_table(tower: xr.Dataset | None, first: Any, last: Any) -> dict[str, np.ndarray]:

@@ -322,6 +322,30 @@ class Explorer(pn.viewable.Viewer):
         self._shared_data, self.data = data, self._with_session_choices(data)
         data, state = self.data, self.state
         self.snapshot_notice.watch(data.store)
+        self._reset_state()
+        # ``compute`` is looked up when a box is drawn: it is made after the map on which it draws.
+        self.map_view = MapView(
+            state, data, self.tap, self.outline, lambda xs, ys: self.compute.set_box(xs, ys)
+        )
+        figure = self.map_view.plot.figure
+        self.export = ExportView(state, data, figure)
+        self.places = PlaceToolbar(state, data, [self.export.view], self.map_view.plot.show_pixel)
+        drag_while_pressed(self.places.draw, self.map_view.plot, "area")
+        if is_served():
+            # While the area is being drawn, so that its lines do not wait for what counts them.
+            self.places.draw.param.watch(lambda _: compile_soon(compile_area_lines), "value")
+        self.series_view = SeriesView(state, data, [self.places.view])
+        keep_extent(state, "map_extent", x=figure.x_range, y=figure.y_range)
+        keep_extent(state, "chart_extent", x=self.series_view.charts.range)
+        bind_split(state, self.map_view)
+        self.header.show(data)
+        self.tabs = TabsView(state, self._tabs())
+        self._body[:] = [self._columns()]
+        self._write_link()
+
+    def _reset_state(self) -> None:
+        """The choices with which the store on screen begins: its defaults, then what the link says."""
+        data, state = self.data, self.state
         # First of all: views of the store before would draw its days and pixels with the new choices.
         state.unwatch_all()
         state.param.update(
@@ -342,24 +366,10 @@ class Explorer(pn.viewable.Viewer):
         # After the defaults of this store, before its views, which so draw once and what the link says.
         permalink.restore(self._link_fields, state, data)
         self._link_fields = {}
-        # ``compute`` is looked up when a box is drawn: it is made after the map on which it draws.
-        self.map_view = MapView(
-            state, data, self.tap, self.outline, lambda xs, ys: self.compute.set_box(xs, ys)
-        )
-        figure = self.map_view.plot.figure
-        self.export = ExportView(state, data, figure)
-        self.places = PlaceToolbar(state, data, [self.export.view], self.map_view.plot.show_pixel)
-        drag_while_pressed(self.places.draw, self.map_view.plot, "area")
-        if is_served():
-            # While the area is being drawn, so that its lines do not wait for what counts them.
-            self.places.draw.param.watch(lambda _: compile_soon(compile_area_lines), "value")
-        self.series_view = SeriesView(state, data, [self.places.view])
-        keep_extent(state, "map_extent", x=figure.x_range, y=figure.y_range)
-        keep_extent(state, "chart_extent", x=self.series_view.charts.range)
-        bind_split(state, self.map_view)
-        self.header.show(data)
-        self.tabs = TabsView(state, self._tabs())
-        ny, nx = data.grid.shape
+
+    def _columns(self) -> pn.Column:
+        """The map beside the tabs, in the proportions of the scene; another arrangement for a split map."""
+        ny, nx = self.data.grid.shape
         columns = pn.Column(
             self.map_view.view,
             self.tabs.view,
@@ -371,8 +381,7 @@ class Explorer(pn.viewable.Viewer):
         show_split.param.watch(
             lambda event: setattr(columns, "css_classes", ["split"] if event.new else []), "value"
         )
-        self._body[:] = [columns]
-        self._write_link()
+        return columns
 
     def _tabs(self) -> dict:
         """Titles of the tabs and functions that make them, by name; not views: a tab never shown costs nothing."""

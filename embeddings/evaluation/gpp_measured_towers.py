@@ -75,10 +75,7 @@ def evaluate(
     # Before minutes of simulation: a table that cannot be read is told at once.
     yield "reading towers", 0.0
     towers = gpp_towers.read(paths, embedder)
-    landscapes = []
-    for i in range(simulated):
-        yield f"simulated landscape {i + 1} of {simulated}", 0.3 * i / simulated
-        landscapes.append((yield from gpp_pixel_days.landscape(embedder, gpp_pixel_days.FIRST_SEED + i)))
+    landscapes = yield from gpp_pixel_days.landscapes(embedder, simulated, 0.3)
     land = gpp_pixel_days.flat(landscapes) if landscapes else None
     frame = yield from gpp_towers.leave_site_out(towers, land, seed)
     frame = add_climatologies(frame.reset_index(drop=True))
@@ -90,39 +87,9 @@ def evaluate(
         "sites": int(frame["site"].nunique()),
         "simulated_landscapes": simulated,
     }
-    groups = {str(kind): rows for kind, rows in frame.groupby("kind")}
-    if gpp_towers.DAILY in groups:
-        # Days with a clear view apart: how much of the error is due to filled days.
-        daily = groups[gpp_towers.DAILY]
-        groups[f"{gpp_towers.DAILY}_observed"] = daily[daily["observed"].astype(bool)]
-    for name, rows in groups.items():
-        result |= {f"{name}.{key}": value for key, value in group_scores(rows).items()}
-    if gpp_towers.DAILY in groups:
-        for scale in TIME_SCALES:
-            scale_scores = time_scale_scores(groups[gpp_towers.DAILY], scale)
-            result |= {f"{gpp_towers.DAILY}_{scale}.{key}": value for key, value in scale_scores.items()}
+    result |= _uncalibrated_scores(frame)
     yield "calibrating", 0.8
-    sites = site_rows(frame, DayTerms.from_drivers(towers.sw, towers.drivers))
-    folds = gpp_towers.site_folds(frame, seed)
-    learnt = None
-    kinds = frame.groupby("site")["kind"].agg(set)
-    for kind, few in ((gpp_towers.TABLE, True), (gpp_towers.DAILY, False)):
-        some = {name: rows for name, rows in sites.items() if kind in kinds[name]}
-        if some:
-            # Of towers of the same source: what a head gets wrong at 30 m and at 500 m differs.
-            priors = fold_priors(some, folds)
-            # The shipped one is that of rows seen at 30 m, as users have them.
-            learnt = learnt or engine.learn_prior(some)
-            few_scores = few_rows(some, priors, seed) if few else one_year(some, priors)
-            result |= {f"calibrated.{kind}.{key}": value for key, value in few_scores.items()}
-    # The prior that ships, its upper triangle (it is symmetric), so that a release can be checked against it.
-    result |= {
-        f"prior.{a}.{b}": learnt.covariance[i, j]
-        for i, a in enumerate(engine.TERMS)
-        for j, b in enumerate(engine.TERMS)
-        if j >= i
-    }
-    result["prior.spread"] = learnt.spread
+    result |= _calibrated_scores(frame, DayTerms.from_drivers(towers.sw, towers.drivers), seed)
     protocol = Protocol(
         data=", ".join(Path(path).name for path in paths),
         split="leave-site-out: each tower by heads trained without it; calibrated, its days that did not calibrate",
@@ -132,6 +99,51 @@ def evaluate(
     )
     # ``split`` of the numbers stays the name alone, as in files of earlier releases.
     return protocol.attach(result, report(result))
+
+
+def _uncalibrated_scores(frame: pd.DataFrame) -> dict[str, float]:
+    """``GROUP.LINE.SCORE`` of every kind of rows, and of daily series also of clear days and of longer means."""
+    out: dict[str, float] = {}
+    groups = {str(kind): rows for kind, rows in frame.groupby("kind")}
+    daily = groups.get(gpp_towers.DAILY)
+    if daily is not None:
+        # Days with a clear view apart: how much of the error is due to filled days.
+        groups[f"{gpp_towers.DAILY}_observed"] = daily[daily["observed"].astype(bool)]
+    for name, rows in groups.items():
+        out |= {f"{name}.{key}": value for key, value in group_scores(rows).items()}
+    if daily is not None:
+        for scale in TIME_SCALES:
+            scale_scores = time_scale_scores(daily, scale)
+            out |= {f"{gpp_towers.DAILY}_{scale}.{key}": value for key, value in scale_scores.items()}
+    return out
+
+
+def _calibrated_scores(frame: pd.DataFrame, terms: DayTerms, seed: int) -> dict[str, float]:
+    """``calibrated.GROUP.KNOWN.SCORE``, and the prior learnt at all towers; ``terms`` are those of the rows."""
+    out: dict[str, float] = {}
+    sites = site_rows(frame, terms)
+    folds = gpp_towers.site_folds(frame, seed)
+    kinds = frame.groupby("site")["kind"].agg(set)
+    shipped = None
+    for kind in (gpp_towers.TABLE, gpp_towers.DAILY):
+        some = {name: rows for name, rows in sites.items() if kind in kinds[name]}
+        if not some:
+            continue
+        # Of towers of the same source: what a head gets wrong at 30 m and at 500 m differs.
+        priors = fold_priors(some, folds)
+        # The shipped one is that of rows seen at 30 m, as users have them.
+        shipped = shipped or engine.learn_prior(some)
+        # A table has some rows per tower and no whole year; daily series are calibrated by their years.
+        scores = few_rows(some, priors, seed) if kind == gpp_towers.TABLE else one_year(some, priors)
+        out |= {f"calibrated.{kind}.{key}": value for key, value in scores.items()}
+    # The prior that ships, its upper triangle (it is symmetric), so that a release can be checked against it.
+    out |= {
+        f"prior.{a}.{b}": shipped.covariance[i, j]
+        for i, a in enumerate(engine.TERMS)
+        for j, b in enumerate(engine.TERMS)
+        if j >= i
+    }
+    return out | {"prior.spread": shipped.spread}
 
 
 def add_climatologies(frame: pd.DataFrame) -> pd.DataFrame:

@@ -245,17 +245,10 @@ def evaluate(path: str | Path, model: Embedder) -> Steps[tuple[dict[str, float],
         numbers[f"{name}_type_accuracy"] = float(accuracy_score(kind, predicted_kind))
     # Of the site's whole series, as products embed it, not of each spectrum alone: what GPP with weather can use.
     weather = [name for name in table_features.MERRA2_COLUMNS if name in table]
-    lines = []
+    with_weather: dict[str, float] = {}
     if weather:
-        embedded = table_embeddings.add_embeddings(table, model)
-        z = embedded[[f"e{i:02d}" for i in range(model.features)]].to_numpy(float)  # (row, feature)
-        # A model without missing values: the median adds no signal.
-        air = table[weather].fillna(table[weather].median()).to_numpy(float)
-        for name, x in {"bands": bands, "embedding": z, "both": np.column_stack([z, bands])}.items():
-            yield f"probing {name} and weather", 0.9
-            predicted = ridge_and_trees(np.column_stack([x, air]), table["gpp"].to_numpy(), site)
-            numbers[f"{name}_weather_gpp_r2"] = metrics.nse(table["gpp"].to_numpy(), predicted)
-            lines.append(f"{name} and weather: {numbers[f'{name}_weather_gpp_r2']:.3f}")
+        with_weather = yield from _probe_with_weather(table, bands, weather, model)
+        numbers |= {f"{name}_weather_gpp_r2": r2 for name, r2 in with_weather.items()}
     columns = {
         "gpp_r2": "R2",
         "gpp_rmse": "RMSE",
@@ -274,8 +267,25 @@ def evaluate(path: str | Path, model: Embedder) -> Steps[tuple[dict[str, float],
         numbers,
         f"GPP: R2 = 1 - SSE/SST, RMSE in gC m-2 d-1; plant type, {len(np.unique(kind))}"
         f" kinds: accuracy as the mean of the kinds, and of rows\n{rows.to_string(float_format='{:.3f}'.format)}"
-        + ("\nR2 of GPP, mean of ridge and trees: " + ", ".join(lines) if lines else ""),
+        + ("\nR2 of GPP, mean of ridge and trees: " if weather else "")
+        + ", ".join(f"{name} and weather: {r2:.3f}" for name, r2 in with_weather.items()),
     )
+
+
+def _probe_with_weather(
+    table: pd.DataFrame, bands: np.ndarray, weather: list[str], model: Embedder
+) -> Steps[dict[str, float]]:
+    """R2 of GPP by input, ``bands`` (row, band), embedding and both, each beside these columns of weather."""
+    embedded = table_embeddings.add_embeddings(table, model)
+    z = embedded[[f"e{i:02d}" for i in range(model.features)]].to_numpy(float)  # (row, feature)
+    # A model without missing values: the median adds no signal.
+    air = table[weather].fillna(table[weather].median()).to_numpy(float)
+    gpp, site = table["gpp"].to_numpy(), table["site"].to_numpy().astype(str)
+    r2: dict[str, float] = {}
+    for name, x in {"bands": bands, "embedding": z, "both": np.column_stack([z, bands])}.items():
+        yield f"probing {name} and weather", 0.9
+        r2[name] = metrics.nse(gpp, ridge_and_trees(np.column_stack([x, air]), gpp, site))
+    return r2
 
 
 def ridge_and_trees(x: np.ndarray, y: np.ndarray, group: np.ndarray) -> np.ndarray:

@@ -223,43 +223,24 @@ def evaluate_in_situ(
     InputError
         Where columns are missing, or no two scenes hold measurements.
     """
-    table = read_table(file)
-    # Headers differ in case and blanks between campaigns: columns are matched by their plain names.
-    plain = {plain_name(str(column)): column for column in table.columns}
-    needed = ("variable", "value", "date", "lon", "lat", *([plain_name(group)] if group else []))
-    if lost := [name for name in needed if name not in plain]:
-        raise InputError(f"Got {Path(file).name} without {', '.join(lost)}, need them; add the columns.")
-    day = series_columns.to_epoch_days(table, Path(file).name)
+    table = _read_measurements(file, group)
     rows: dict[str, list] = {"variable": [], "value": [], "scene": [], "day": []}
     inputs: dict[str, list[np.ndarray]] = {"embedding": [], "bands": [], "ndvi": []}
     scenes = _scenes(folder)
     for at, (name, scene) in enumerate(scenes.items()):
         yield f"{name}: daily embeddings", 0.8 * at / len(scenes)
-        grid = target_grid(scene)
-        x, y = grid.xy(table[plain["lon"]].to_numpy(float), table[plain["lat"]].to_numpy(float))
-        row, col = grid.nearest_index(x, y)
-        first, last = _span(scene)
-        inside = (row >= 0) & (row < grid.ny) & (col >= 0) & (col < grid.nx)
-        # A little beyond the scene's days: plots are visited when the weather allows, not when a satellite passes.
-        inside &= (day >= first - NEAR_DAYS) & (day <= last + NEAR_DAYS)
+        row, col, inside = _pixels_in_scene(table, scene)
         if not inside.any():
             continue
-        # Many measurements lie in one pixel: each is embedded once, ``of`` leads back to the rows.
-        pixels, of = np.unique(np.stack([row[inside], col[inside]]), axis=1, return_inverse=True)
-        days, z, bands = _daily_of_pixels(scene, model, *pixels)
-        # Days just outside the cube take its first or last day.
-        when = np.clip(day[inside] - days[0], 0, len(days) - 1)
-        # NumPy 2.0.0 gives the inverse as (1, row), other versions as (row,).
-        of = np.ravel(of)
-        inputs["embedding"].append(z[when, of])
-        inputs["bands"].append(bands[when, of])
-        inputs["ndvi"].append(ndvi_of(bands[when, of])[:, None])
-        rows["variable"] += list(table[plain["variable"]].astype(str)[inside])
-        rows["value"] += list(table[plain["value"]].to_numpy(float)[inside])
-        rows["scene"] += (
-            list(table[plain[plain_name(group)]].astype(str)[inside]) if group else [name] * int(inside.sum())
-        )
-        rows["day"] += [f"{name} {one}" for one in day[inside]]
+        some = table[inside]
+        z, bands = _on_days(scene, model, row[inside], col[inside], some["day"].to_numpy())
+        inputs["embedding"].append(z)
+        inputs["bands"].append(bands)
+        inputs["ndvi"].append(ndvi_of(bands)[:, None])
+        rows["variable"] += list(some["variable"].astype(str))
+        rows["value"] += list(table["value"].to_numpy(float)[inside])
+        rows["scene"] += list(some["group"].astype(str)) if group else [name] * len(some)
+        rows["day"] += [f"{name} {one}" for one in some["day"]]
     measured = pd.DataFrame(rows)
     # The score leaves out whole scenes (or groups): rows of one place would otherwise teach their own neighbours.
     if measured["scene"].nunique() < 2:
@@ -282,6 +263,48 @@ def evaluate_in_situ(
         numbers,
         _text(f"Measured in {measured['scene'].nunique()} {left_out}s, each by the others", numbers),
     )
+
+
+def _read_measurements(file: str | Path, group: str | None) -> pd.DataFrame:
+    """Columns ``variable``, ``value``, ``lon``, ``lat``, ``day`` (days since 1970-01-01), ``group`` where given."""
+    table = read_table(file)
+    # Headers differ in case and blanks between campaigns: columns are matched by their plain names.
+    plain = {plain_name(str(column)): column for column in table.columns}
+    needed = ("variable", "value", "date", "lon", "lat", *([plain_name(group)] if group else []))
+    if lost := [name for name in needed if name not in plain]:
+        raise InputError(f"Got {Path(file).name} without {', '.join(lost)}, need them; add the columns.")
+    columns = {name: table[plain[name]] for name in ("variable", "value", "lon", "lat")}
+    columns["day"] = series_columns.to_epoch_days(table, Path(file).name)
+    if group:
+        columns["group"] = table[plain[plain_name(group)]]
+    return pd.DataFrame(columns)
+
+
+def _pixels_in_scene(table: pd.DataFrame, scene: xr.DataTree) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row and column of each measurement in the grid of a scene, and whether it lies in the scene and its days."""
+    grid = target_grid(scene)
+    x, y = grid.xy(table["lon"].to_numpy(float), table["lat"].to_numpy(float))
+    row, col = grid.nearest_index(x, y)
+    first, last = _span(scene)
+    inside = (row >= 0) & (row < grid.ny) & (col >= 0) & (col < grid.nx)
+    # A little beyond the scene's days: plots are visited when the weather allows, not when a satellite passes.
+    day = table["day"].to_numpy()
+    inside &= (day >= first - NEAR_DAYS) & (day <= last + NEAR_DAYS)
+    return row, col, inside
+
+
+def _on_days(
+    scene: xr.DataTree, model: Embedder, row: np.ndarray, col: np.ndarray, day: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Embedding (measurement, feature) and bands (measurement, band) at pixels on days since 1970-01-01."""
+    # Many measurements lie in one pixel: each is embedded once, ``of`` leads back to the measurements.
+    pixels, of = np.unique(np.stack([row, col]), axis=1, return_inverse=True)
+    days, z, bands = _daily_of_pixels(scene, model, *pixels)
+    # Days just outside the cube take its first or last day.
+    when = np.clip(day - days[0], 0, len(days) - 1)
+    # NumPy 2.0.0 gives the inverse as (1, measurement), other versions as (measurement,).
+    of = np.ravel(of)
+    return z[when, of], bands[when, of]
 
 
 def _probe_variables(measured: pd.DataFrame, inputs: dict[str, np.ndarray]) -> Steps[dict[str, float]]:
@@ -351,15 +374,9 @@ def evaluate_maps(
     scenes = _scenes(folder)
     for at, (name, scene) in enumerate(scenes.items()):
         yield f"{name}: daily embeddings", 0.9 * at / len(scenes)
-        with xr.open_dataset(scene.attrs["path"]) as file:
-            if variable not in file:
-                continue
-            label = file[variable].transpose("y", "x").values.astype(float)
-        # No resampling: a label that is off by half a pixel would be scored as an error of the model.
-        if label.shape != target_grid(scene).shape:
-            raise InputError(
-                f"Got {variable} of {name} on {label.shape} pixels, need the scene's {target_grid(scene).shape}."
-            )
+        label = _read_map(name, scene, variable)
+        if label is None:
+            continue
         row, col = np.nonzero(np.isfinite(label))
         if len(row) < LEAST_PIXELS:
             continue
@@ -376,19 +393,8 @@ def evaluate_maps(
     if len(values) < 3:
         raise InputError(f"Got {len(values)} scenes with {variable}, need three to leave one out; add some.")
     y, scene_of = np.concatenate(values), np.concatenate(group)  # (pixel,) of all scenes
-    # Differences between scenes are taken out: what is asked is whether the inside of a scene can be told, not which
-    # scene it is.
-    y = _less_mean(y[:, None], scene_of)[:, 0]
     numbers: dict[str, float] = {"pixels": len(y), "scenes": len(values)}
-    for name, blocks in inputs.items():
-        x = np.concatenate(blocks)
-        x = _less_mean(x[:, np.isfinite(x).all(0)], scene_of)
-        predicted = linear_probes.ridge(x, y, scene_of)
-        numbers[f"{name}_r2"] = metrics.nse(y, predicted)
-        each = [
-            np.corrcoef(y[scene_of == one], predicted[scene_of == one])[0, 1] for one in np.unique(scene_of)
-        ]
-        numbers[f"{name}_correlation"] = float(np.mean(each))
+    numbers |= _probe_inside_scenes(y, scene_of, {name: np.concatenate(x) for name, x in inputs.items()})
     protocol = Protocol(
         data=f"{folder}: {variable} inside {len(values)} scenes, {len(y)} pixels",
         split="leave-scene-out: each scene predicted from the others, less each scene's own mean",
@@ -399,6 +405,39 @@ def evaluate_maps(
         numbers,
         _text(f"{variable} inside {len(values)} scenes, {len(y)} pixels, each scene by the others", numbers),
     )
+
+
+def _read_map(name: str, scene: xr.DataTree, variable: str) -> np.ndarray | None:
+    """A variable (y, x) of the file of a scene, NaN where not measured; None where the file lacks it."""
+    with xr.open_dataset(scene.attrs["path"]) as file:
+        if variable not in file:
+            return None
+        label = file[variable].transpose("y", "x").values.astype(float)
+    # No resampling: a label that is off by half a pixel would be scored as an error of the model.
+    if label.shape != target_grid(scene).shape:
+        raise InputError(
+            f"Got {variable} of {name} on {label.shape} pixels, need the scene's {target_grid(scene).shape}."
+        )
+    return label
+
+
+def _probe_inside_scenes(
+    y: np.ndarray, scene_of: np.ndarray, inputs: dict[str, np.ndarray]
+) -> dict[str, float]:
+    """Scores by input (pixel, feature) of ridge regression of the variation inside scenes, each by the others."""
+    # Differences between scenes are taken out: what is asked is whether the inside of a scene can be told, not which
+    # scene it is.
+    y = _less_mean(y[:, None], scene_of)[:, 0]
+    numbers: dict[str, float] = {}
+    for name, x in inputs.items():
+        x = _less_mean(x[:, np.isfinite(x).all(0)], scene_of)
+        predicted = linear_probes.ridge(x, y, scene_of)
+        numbers[f"{name}_r2"] = metrics.nse(y, predicted)
+        each = [
+            np.corrcoef(y[scene_of == one], predicted[scene_of == one])[0, 1] for one in np.unique(scene_of)
+        ]
+        numbers[f"{name}_correlation"] = float(np.mean(each))
+    return numbers
 
 
 def _append(inputs: dict[str, list[np.ndarray]], z: np.ndarray, bands: np.ndarray) -> None:

@@ -129,38 +129,18 @@ def evaluate(
     for at, (name, table) in enumerate(sets.items()):
         yield f"{name}: daily answers", 0.3 * at / len(sets)
         units += yield from _plot_years(name, without_bright(table, max_blue), reported, net)
-    folds = _folds(units)
-    # The same two detectors on each series: what differs in the score then is the series and not the detector.
-    detectors = {
-        ("ndvi_linear", "drop"): (_drop_detector, "linear"),
-        ("ndvi_daily", "drop"): (_drop_detector, "daily"),
-        ("ndvi_linear", "learned"): (_learned_detector, "linear"),
-        ("ndvi_daily", "learned"): (_learned_detector, "daily"),
-        ("bands_linear", "learned"): (_learned_detector, "bands"),
-        ("embedding", "learned"): (_learned_detector, "embedding"),
-    }
     numbers: dict[str, float] = {
         "plot_years": len(units),
         "mowings": int(sum(len(unit.mown) for unit in units)),
     }
-    rows = []
-    for at, ((source, kind), (detector, key)) in enumerate(detectors.items()):
-        yield f"detecting on {source}, {kind}", 0.3 + 0.7 * at / len(detectors)
-        detected = detector(units, folds, key)
-        for name in [*sets, "all"] if len(sets) > 1 else ["all"]:
-            chosen = [i for i, unit in enumerate(units) if name in (unit.name, "all")]
-            # A set whose series have no event has nothing to find.
-            if not any(len(units[i].mown) for i in chosen):
-                continue
-            scores = _scores([units[i] for i in chosen], [detected[i] for i in chosen])
-            numbers |= {f"{name}_{source}_{kind}_{score}": value for score, value in scores.items()}
-            rows.append({"set": name, "series": source.replace("_", " "), "detector": kind, **scores})
+    names = [*sets, "all"] if len(sets) > 1 else ["all"]
+    scores, table = yield from _score_detectors(units, names)
+    numbers |= scores
     gains = {}
     # Against interpolated NDVI, which is what practice does without embeddings.
     for source, kind in (("ndvi_daily", "drop"), ("ndvi_daily", "learned"), ("embedding", "learned")):
         gains[f"{source}_{kind}"] = numbers[f"all_{source}_{kind}_f1"] - numbers[f"all_ndvi_linear_{kind}_f1"]
     numbers |= {f"gain_{key}_f1": value for key, value in gains.items()}
-    table = pd.DataFrame(rows).sort_values(["set", "detector"], kind="stable")
     protocol = Protocol(
         data=f"{folder}: {numbers['mowings']} mowings in {len(units)} seasons of {', '.join(sets)}",
         split=f"{FOLDS} folds of whole places: each place by detectors fitted at the others",
@@ -175,6 +155,42 @@ def evaluate(
         "F1 less that of interpolated NDVI, same detector: "
         + ", ".join(f"{key.replace('_', ' ')} {value:+.3f}" for key, value in gains.items()),
     )
+
+
+def _score_detectors(units: list[PlotYear], names: list[str]) -> Steps[tuple[dict[str, float], pd.DataFrame]]:
+    """Scores of every detector on every series, ``<set>_<input>_<detector>_<score>``, and their table.
+
+    Parameters
+    ----------
+    units
+        Seasons of all sets.
+    names
+        Sets that get scores of their own; ``all`` for the seasons of all.
+    """
+    folds = _folds(units)
+    # The same two detectors on each series: what differs in the score then is the series and not the detector.
+    detectors = {
+        ("ndvi_linear", "drop"): (_drop_detector, "linear"),
+        ("ndvi_daily", "drop"): (_drop_detector, "daily"),
+        ("ndvi_linear", "learned"): (_learned_detector, "linear"),
+        ("ndvi_daily", "learned"): (_learned_detector, "daily"),
+        ("bands_linear", "learned"): (_learned_detector, "bands"),
+        ("embedding", "learned"): (_learned_detector, "embedding"),
+    }
+    numbers: dict[str, float] = {}
+    rows = []
+    for at, ((source, kind), (detector, key)) in enumerate(detectors.items()):
+        yield f"detecting on {source}, {kind}", 0.3 + 0.7 * at / len(detectors)
+        detected = detector(units, folds, key)
+        for name in names:
+            chosen = [i for i, unit in enumerate(units) if name in (unit.name, "all")]
+            # A set whose series have no event has nothing to find.
+            if not any(len(units[i].mown) for i in chosen):
+                continue
+            scores = _scores([units[i] for i in chosen], [detected[i] for i in chosen])
+            numbers |= {f"{name}_{source}_{kind}_{score}": value for score, value in scores.items()}
+            rows.append({"set": name, "series": source.replace("_", " "), "detector": kind, **scores})
+    return numbers, pd.DataFrame(rows).sort_values(["set", "detector"], kind="stable")
 
 
 def _read_events(folder: str | Path, events: str | Path | None, ids: np.ndarray) -> pd.DataFrame:

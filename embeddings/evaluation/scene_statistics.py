@@ -228,44 +228,53 @@ def pixels(scene_sample: SceneSample) -> pd.DataFrame:
         }
     for name, low in (("NDVI", "B04"), ("NDRE", "B05")):
         if low in scene_sample.bands:
-            values = scene_sample.index(low)
-            # 5 and 95 %: robust against single dates.
-            lowest, highest = _quantile(values, (0.05, 0.95), 0)
-            # The peak is where the highest tenth of the dates lies.
-            top = np.where(values >= _quantile(values, 0.9, 0), 1.0, np.nan)
-            # The day of the peak is a circular mean: over the turn of the year 360 and 5 lie close.
-            angle = 2 * np.pi * _day_of_year(scene_sample.day)[:, None, None] / 365.25
-            peak = np.arctan2(_mean(top * np.sin(angle), 0), _mean(top * np.cos(angle), 0))
-            columns |= {
-                f"{name} low": lowest,
-                f"{name} high": highest,
-                f"{name} amplitude": highest - lowest,
-                f"{name} day of peak": peak % (2 * np.pi) * 365.25 / (2 * np.pi),
-            }
+            columns |= _index_statistics(name, scene_sample.index(low), scene_sample.day)
     known = np.isfinite(scene_sample.deviation)
     columns |= {
         "clear share": scene_sample.clear.mean(0),
         "clear, far too bright": _share(scene_sample.deviation > FAR, known),
         "clear, far too dark": _share(scene_sample.deviation < -FAR, known),
     }
-    # VH - VV in dB is the ratio of powers: free of soil moisture to first order.
-    ratio = scene_sample.radar[:, 1] - scene_sample.radar[:, 0]  # (time, y, x)
+    columns |= _radar_statistics(scene_sample)
+    return pd.DataFrame({name: np.asarray(value, float).ravel() for name, value in columns.items()})
+
+
+def _index_statistics(name: str, values: np.ndarray, day: np.ndarray) -> dict[str, np.ndarray]:
+    """Range and day of the peak (y, x) of a vegetation index (time, y, x); ``day`` counts from 1970-01-01."""
+    # 5 and 95 %: robust against single dates.
+    lowest, highest = _quantile(values, (0.05, 0.95), 0)
+    # The peak is where the highest tenth of the dates lies.
+    top = np.where(values >= _quantile(values, 0.9, 0), 1.0, np.nan)
+    # The day of the peak is a circular mean: over the turn of the year 360 and 5 lie close.
+    angle = 2 * np.pi * _day_of_year(day)[:, None, None] / 365.25
+    peak = np.arctan2(_mean(top * np.sin(angle), 0), _mean(top * np.cos(angle), 0))
+    return {
+        f"{name} low": lowest,
+        f"{name} high": highest,
+        f"{name} amplitude": highest - lowest,
+        f"{name} day of peak": peak % (2 * np.pi) * 365.25 / (2 * np.pi),
+    }
+
+
+def _radar_statistics(scene_sample: SceneSample) -> dict[str, np.ndarray]:
+    """Level, spread and noise (y, x) of VV, VH and their ratio, dB, and how they follow leaves and each other."""
+    vv, vh = scene_sample.radar[:, 0], scene_sample.radar[:, 1]  # (time, y, x)
+    vv_noise, vh_noise = scene_sample.radar_triples[:, 0], scene_sample.radar_triples[:, 1]  # (triple, y, x)
     green = _at_days(scene_sample.index("B05"), scene_sample.day, scene_sample.radar_day)
+    out: dict[str, np.ndarray] = {}
     for name, values, residual in (
-        ("VV", scene_sample.radar[:, 0], scene_sample.radar_triples[:, 0]),
-        ("VH", scene_sample.radar[:, 1], scene_sample.radar_triples[:, 1]),
-        ("VH - VV", ratio, scene_sample.radar_triples[:, 1] - scene_sample.radar_triples[:, 0]),
+        ("VV", vv, vv_noise),
+        ("VH", vh, vh_noise),
+        # VH - VV in dB is the ratio of powers: free of soil moisture to first order.
+        ("VH - VV", vh - vv, vh_noise - vv_noise),
     ):
-        columns |= {
+        out |= {
             f"mean {name}": _mean(values, 0),
             f"spread in time {name}": _std(values, 0),
             f"noise {name}": _median(np.abs(residual), 0),
             f"correlation with NDRE {name}": _correlation(values, green, 0),
         }
-    columns["correlation of noise VV VH"] = _correlation(
-        scene_sample.radar_triples[:, 0], scene_sample.radar_triples[:, 1], 0
-    )
-    return pd.DataFrame({name: np.asarray(value, float).ravel() for name, value in columns.items()})
+    return out | {"correlation of noise VV VH": _correlation(vv_noise, vh_noise, 0)}
 
 
 def statistics(scene_sample: SceneSample, each: pd.DataFrame) -> dict[str, float]:

@@ -31,6 +31,9 @@ EVERY = 3
 HIDDEN_WITHIN_DAYS = (0, 15, 30, 60)
 """Everything this near to a target is hidden with it: gaps of 30, 60 and 120 days; 0 hides every third date."""
 
+COLUMNS = f"{'targets':>8}{'fluxlens':>10}{'linear':>9}{'ratio':>8}{'by date':>9}{'clean':>8}{'in 90 %':>9}"
+"""Head of the columns that ``_row`` fills."""
+
 NEIGHBOUR_DAYS = 45
 """A target brighter in the visible than every clear date this near is taken for undetected cloud or snow."""
 
@@ -112,24 +115,19 @@ def evaluate_reconstruction_tables(
     yield "reading the tables", 0.0
     sets = find_tables(folder)
     numbers: dict[str, float] = {}
-    head = f"{'targets':>8}{'fluxlens':>10}{'linear':>9}{'ratio':>8}{'by date':>9}{'clean':>8}{'in 90 %':>9}"
     lines = [
         "Hidden dates of series tables, RMSE of reflectance, mean over bands; ratio to linear interpolation pooled, as"
         " geometric mean over dates, and without targets brighter than all dates within 45 d"
     ]
     for at, (name, table) in enumerate(sets.items()):
-        lines += ["", f"{name + f' ({len(table.ids)} series)':40}{head}"]
+        lines += ["", f"{name + f' ({len(table.ids)} series)':40}{COLUMNS}"]
         # Snow and cloud that a mask has missed: both methods are scored without them, and their number is printed.
         before = len(table.sensors["s2"].day)
         table = without_bright(table, max_blue)
         if max_blue is not None:
             left_out = before - len(table.sensors["s2"].day)
             lines.append(f"{left_out:,} of {before:,} rows above {max_blue:g} in B02 are left out")
-        shown = {"": table}
-        if "s1" in table.sensors and "s1" in net.config.sensors:
-            only = {"s2": table.sensors["s2"]}
-            # The same targets without Sentinel-1: what radar adds or costs.
-            shown["_without_s1"] = SeriesTable(table.ids, only, table.lon, table.lat)
+        shown = _with_and_without_radar(table, net)
         # Zero hides the date alone; more days hide its neighbours too, as a longer gap would.
         for step, days in enumerate(within_days):
             for suffix, visible in shown.items():
@@ -138,9 +136,8 @@ def evaluate_reconstruction_tables(
                 # Series too sparse for this gap have no target left in it.
                 if not len(targets.truth):
                     continue
-                key = f"{name}_{'hidden' if days == 0 else f'within_{days}d'}{suffix}"
                 scores = targets.scores()
-                numbers |= {f"{key}_{score}": value for score, value in scores.items()}
+                numbers |= {f"{name}_{_key(days)}{suffix}_{score}": value for score, value in scores.items()}
                 lines.append(_row(_label(days) + (", without s1" if suffix else ""), scores))
     if not numbers:
         raise InputError(
@@ -149,12 +146,7 @@ def evaluate_reconstruction_tables(
     # Sets count alike, whatever their number of series: the largest would otherwise decide.
     numbers |= _mean_of_sets(numbers, list(sets))
     if len(sets) > 1:
-        lines += ["", f"{f'mean of {len(sets)} sets':40}{head}"]
-        for days in within_days:
-            prefix = f"all_{'hidden' if days == 0 else f'within_{days}d'}_"
-            scores = {k.removeprefix(prefix): v for k, v in numbers.items() if k.startswith(prefix)}
-            if "rmse" in scores:
-                lines.append(_row(_label(days), scores))
+        lines += ["", f"{f'mean of {len(sets)} sets':40}{COLUMNS}", *_rows_of_mean(numbers, within_days)]
     is_trained_on = Path(folder).resolve().name in net.identity.card.get("measured_folders", [])
     protocol = Protocol(
         data=f"{folder}: {', '.join(sets)}",
@@ -164,6 +156,16 @@ def evaluate_reconstruction_tables(
         weights=describe_weights(net),
     )
     return protocol.attach(numbers, "\n".join(lines))
+
+
+def _with_and_without_radar(table: SeriesTable, model: Embedder) -> dict[str, SeriesTable]:
+    """The table and, where the model reads its Sentinel-1, the table without it, by ending of their keys."""
+    shown = {"": table}
+    if "s1" in table.sensors and "s1" in model.config.sensors:
+        only = {"s2": table.sensors["s2"]}
+        # The same targets without Sentinel-1: what radar adds or costs.
+        shown["_without_s1"] = SeriesTable(table.ids, only, table.lon, table.lat)
+    return shown
 
 
 def hide_and_reconstruct(table: SeriesTable, model: Embedder, within_days: int = 0) -> Steps[Targets]:
@@ -304,6 +306,11 @@ def _rmse(error: np.ndarray) -> float:
     return float(bands[known].mean()) if known.any() else float("nan")
 
 
+def _key(days: int) -> str:
+    """The case in keys of numbers, as ``_label`` names it for people."""
+    return "hidden" if days == 0 else f"within_{days}d"
+
+
 def _label(days: int) -> str:
     return "every third date" if days == 0 else f"a gap of {2 * days} d (all within {days} d)"
 
@@ -325,3 +332,15 @@ def _mean_of_sets(numbers: dict[str, float], sets: list[str]) -> dict[str, float
     return {
         key: float(np.sum(values) if "_targets" in key else np.mean(values)) for key, values in by_key.items()
     }
+
+
+def _rows_of_mean(numbers: dict[str, float], within_days: tuple[int, ...]) -> list[str]:
+    """A line of each case that has a mean over sets; without those that leave Sentinel-1 out."""
+    rows = []
+    for days in within_days:
+        prefix = f"all_{_key(days)}_"
+        scores = {k.removeprefix(prefix): v for k, v in numbers.items() if k.startswith(prefix)}
+        # A gap longer than all series leaves no target in any set.
+        if "rmse" in scores:
+            rows.append(_row(_label(days), scores))
+    return rows

@@ -169,7 +169,7 @@ class CubeSelection:
         # An empty geometry has no area; its share is zero, not NaN.
         shares = within / np.where(areas > 0, areas, 1)
         xs, ys = self.grid.x, self.grid.y
-        windows, names = [], [region.name or f"polygon {i}" for i, region in enumerate(regions, 1)]
+        windows = []
         near = boxes_with_centres(xs, ys, polygons)
         # parts are in the order of their regions
         for at in np.unique(of[near]):
@@ -181,13 +181,26 @@ class CubeSelection:
             if len(rows):
                 windows.append((region, (rows, cols)))
         if not windows:
-            # The usual mistake is latitude before longitude: whether it is one is found out by trying.
-            swapped = [shapely.transform(region.geometry, lambda at: at[:, ::-1]) for region in regions]
-            west, south, east, north = shapely.total_bounds(swapped)
-            words = "need one in the scene; move it."
-            if self._is_in_grid((west + east) / 2, (south + north) / 2):
-                words = "while it would be with longitude and latitude swapped, need [lon, lat]; swap them."
-            raise InputError(f"Got a polygon without a pixel centre inside, {words}")
+            raise self._error_of_no_centre(regions)
+        if note := self._note_of_left_out(regions, shares, [region for region, _ in windows]):
+            warn(note)
+        return windows
+
+    def _error_of_no_centre(self, regions: list[Region]) -> InputError:
+        """Why no region has a pixel centre inside."""
+        import shapely
+
+        # The usual mistake is latitude before longitude: whether it is one is found out by trying.
+        swapped = [shapely.transform(region.geometry, lambda at: at[:, ::-1]) for region in regions]
+        west, south, east, north = shapely.total_bounds(swapped)
+        words = "need one in the scene; move it."
+        if self._is_in_grid((west + east) / 2, (south + north) / 2):
+            words = "while it would be with longitude and latitude swapped, need [lon, lat]; swap them."
+        return InputError(f"Got a polygon without a pixel centre inside, {words}")
+
+    def _note_of_left_out(self, regions: list[Region], shares: np.ndarray, found: list[Region]) -> str:
+        """What is left out, in words; keeps the shares (region,) of area in the grid that are not whole."""
+        names = [region.name or f"polygon {i}" for i, region in enumerate(regions, 1)]
         partly = [
             f"{name} {share:.0%}" for name, share in zip(names, shares, strict=True) if share < WHOLE_SHARE
         ]
@@ -198,7 +211,7 @@ class CubeSelection:
                 f"Not all of the area lies in the scene, the rest is left out; inside: {first_few(partly)}."
             )
         # Whole in the scene and without a row in the answer: smaller than a pixel, or a narrow strip.
-        taken = {id(region) for region, _ in windows}
+        taken = {id(region) for region in found}
         lost = [
             name
             for name, region, share in zip(names, regions, shares, strict=True)
@@ -208,9 +221,7 @@ class CubeSelection:
             notes.append(
                 f"{len(lost)} of {len(regions)} polygons hold no pixel centre: left out ({first_few(lost)})."
             )
-        if notes:
-            warn(" ".join(notes))
-        return windows
+        return " ".join(notes)
 
     def region_numbers(self, polygon: list) -> tuple[np.ndarray, list[str]]:
         """The first region of each pixel.

@@ -179,65 +179,84 @@ def _subperiods(times: np.ndarray) -> np.ndarray:
     return since * count // length
 
 
+class _Sums:
+    """Sums over the days of a square (y, x, feature), from which the statistics of its features follow.
+
+    Sums of int8 codes in float64 are exact integers: no order of days or squares changes a bit.
+    """
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.total, self.squares = np.zeros(shape), np.zeros(shape)
+        self.days = np.zeros(shape, np.int32)
+        # Of the part of the season that is being added, and the extremes of the means of those before.
+        self.part, self.part_days = np.zeros(shape), np.zeros(shape, np.int32)
+        self.least, self.greatest = np.full(shape, np.inf), np.full(shape, -np.inf)
+
+    def add(self, codes: np.ndarray) -> None:
+        """Add a day (y, x, feature)."""
+        # Of a store int8 codes; a cube in memory may be dequantised already, with NaN.
+        known = codes != FEATURE_MISSING if codes.dtype == np.int8 else np.isfinite(codes)
+        values = np.where(known, codes, 0).astype(np.float64)
+        self.total += values
+        self.squares += values * values
+        self.part += values
+        self.part_days += known
+        self.days += known
+
+    def close_part(self) -> None:
+        """End a part of the season: its mean counts among the extremes."""
+        has_days = self.part_days > 0
+        # A pixel without a day in the part has no mean of it, and keeps its extremes.
+        mean = self.part / np.maximum(self.part_days, 1)
+        np.minimum(self.least, mean, out=self.least, where=has_days)
+        np.maximum(self.greatest, mean, out=self.greatest, where=has_days)
+        self.part[:], self.part_days[:] = 0, 0
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of closed parts, in the order of ``STATISTICS``, (y, x, feature) in codes; NaN without a known day."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = self.total / self.days
+            # Rounding may leave a tiny negative number where all days are equal.
+            std = np.sqrt(np.maximum(self.squares / self.days - mean**2, 0))
+            half_range = np.where(self.days > 0, (self.greatest - self.least) / 2, np.nan)
+        return mean, std, half_range
+
+
 def _of_square(
     cube: Any, days: slice, rows: slice, cols: slice, season: np.ndarray, features: list[str]
 ) -> dict[str, np.ndarray]:
     """Layers (y, x) of one square."""
     size = (rows.stop - rows.start, cols.stop - cols.start)
-    shape = (*size, len(features))
-    # Sums of int8 codes in float64 are exact integers: no order of days or squares changes a bit.
-    total, squares = np.zeros(shape), np.zeros(shape)
-    month, month_known = np.zeros(shape), np.zeros(shape, np.int32)
-    least, greatest = np.full(shape, np.inf), np.full(shape, -np.inf)
-    known_days = np.zeros(shape, np.int32)
+    sums = _Sums((*size, len(features)))
     sigma, sigma_known = np.zeros(size), np.zeros(size, np.int32)
     scale = np.ones(len(features))
-
-    def close_month() -> None:
-        has_days = month_known > 0
-        # A pixel without a day in the part has no mean of it, and keeps its extremes.
-        mean = month / np.maximum(month_known, 1)
-        np.minimum(least, mean, out=least, where=has_days)
-        np.maximum(greatest, mean, out=greatest, where=has_days)
-        month[:], month_known[:] = 0, 0
-
     at = 0
     for box in _boxes(cube, days, rows, cols):
         scale = box["scale"].values.astype(np.float64)
         has_sigma = "sigma" in box
         for day in range(box.sizes["time"]):
-            codes = box["embedding"].values[day]  # (y, x, feature)
-            # Of a store int8 codes; a cube in memory may be dequantised already, with NaN.
-            known = codes != FEATURE_MISSING if codes.dtype == np.int8 else np.isfinite(codes)
-            values = np.where(known, codes, 0).astype(np.float64)
             # Days come in order, so that a part of the season is whole when the next one begins.
             if at and season[at] != season[at - 1]:
-                close_month()
-            total += values
-            squares += values * values
-            month += values
-            month_known += known
-            known_days += known
+                sums.close_part()
+            sums.add(box["embedding"].values[day])
             if has_sigma:
                 one = box["sigma"].values[day]
                 sigma += np.nan_to_num(one)
                 sigma_known += np.isfinite(one)
             at += 1
-    close_month()
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = total / known_days
-        # Rounding may leave a tiny negative number where all days are equal.
-        std = np.sqrt(np.maximum(squares / known_days - mean**2, 0))
-        half_range = np.where(known_days > 0, (greatest - least) / 2, np.nan)
-        out = {}
-        for i, name in enumerate(features):
-            for ending, values in zip(STATISTICS, (mean, std, half_range), strict=True):
-                # Scaled last: all three statistics are linear in the step.
-                out[f"{name}_{ending}"] = values[..., i] * scale[i]
-        if sigma_known.any():
+    sums.close_part()
+    statistics = sums.statistics()
+    out = {}
+    for i, name in enumerate(features):
+        for ending, values in zip(STATISTICS, statistics, strict=True):
+            # Scaled last: all three statistics are linear in the step.
+            out[f"{name}_{ending}"] = values[..., i] * scale[i]
+    if sigma_known.any():
+        # NaN where no day has one.
+        with np.errstate(invalid="ignore", divide="ignore"):
             out["sigma_mean"] = sigma / sigma_known
     # Features are known together; the greatest holds for cubes in which one of them is missing.
-    out["days_known"] = known_days.max(-1)
+    out["days_known"] = sums.days.max(-1)
     return out
 
 

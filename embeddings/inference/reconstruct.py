@@ -168,18 +168,19 @@ def reconstruct_hidden(
         if shown is not None:
             decoded = _corrected(decoded, hidden, shown, causal)
         mean[:, :, top:bottom, left:right] = decoded[: shape[0]]
-    name = spec.variable
+    return _to_dataset(mean, sigma, scene, model, hidden)
+
+
+def _to_dataset(
+    mean: np.ndarray, sigma: np.ndarray, scene: xr.DataTree, model: Embedder, hidden: Hidden
+) -> xr.Dataset:
+    """Hidden images and their expected errors (time, band, y, x) with coordinates, units and their origin."""
+    spec, grid = SENSORS[hidden.sensor], target_grid(scene)
     dims = ("time", "band", "y", "x")
-    attrs = {"units": spec.unit, "long_name": f"reconstructed {name}, its own acquisition hidden"}
+    attrs = {"units": spec.unit, "long_name": f"reconstructed {spec.variable}, its own acquisition hidden"}
+    sigma_attrs = {"units": spec.unit, "long_name": "expected error, standard deviation"}
     return xr.Dataset(
-        {
-            name: (dims, mean, attrs),
-            f"{name}_sigma": (
-                dims,
-                sigma,
-                {"units": spec.unit, "long_name": "expected error, standard deviation"},
-            ),
-        },
+        {spec.variable: (dims, mean, attrs), f"{spec.variable}_sigma": (dims, sigma, sigma_attrs)},
         {"time": from_epoch_day(np.array(hidden.days)), "band": list(spec.bands), **grid.coords()},
         {
             "title": f"Hidden {hidden.sensor} dates of {scene.attrs.get('id', 'a scene')}, reconstructed",

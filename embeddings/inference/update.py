@@ -47,6 +47,18 @@ class Update:
 
 
 @dataclass(frozen=True)
+class _Changes:
+    """How a scene differs from the one that a store was made from."""
+
+    acquisitions: dict[str, np.ndarray]
+    """Days since 1970-01-01 with new or changed images, by sensor."""
+    computed: np.ndarray
+    """(day,) bool, of the days of the request those whose numbers change; the appended ones among them."""
+    appended: np.ndarray
+    """(day,) bool, those that the store does not have."""
+
+
+@dataclass(frozen=True)
 class UpdateTask(engine.BlockTask):
     """As ``BlockTask``, with all days of the request: ``day_slices`` computed, the others read from the store."""
 
@@ -154,27 +166,14 @@ def update(
         store.remove_leftovers(path)
         return Update(base.snapshot, is_new=False)
     sensors = model.config.sensors
-    # By digests of the images and not by dates alone: a reprocessed image of a known date changes its days too.
-    new = changed_acquisitions(known, scene, sensors)
-    # The empty array gives ``concatenate`` its dtype where no sensor has anything new.
-    changed = np.unique(np.concatenate([np.empty(0, np.int64), *new.values()]))
-    # All days with an acquisition, old and new: they bound how far a new one reaches.
-    acquired = np.unique(
-        np.concatenate(
-            [to_epoch_day(scene[name]["time"].values) for name in sensors if name in scene.children]
-        )
-    )
-    which = changes.changed_days(request.days, changed, acquired, causal)
-    appended = ~np.isin(request.days, to_epoch_day(base.days))
-    # New days are computed even where no acquisition is near: the store has nothing for them.
-    which |= appended
-    day_slices = changes.runs(which)
+    found = _find_changes(known, scene, sensors, request.days, base.days, causal)
+    day_slices = changes.runs(found.computed)
     # Fewer acquisitions to read and encode; those out of reach have no weight on the days computed.
-    near = _near(scene, sensors, request.days[which], causal)
+    near = _near(scene, sensors, request.days[found.computed], causal)
     # Each block takes its unchanged days from the store itself, on the worker that computes it.
     task = UpdateTask(near, model, request, causal, day_slices, path=path, snapshot=base.snapshot)
     last = cube["time"].values[-1].astype("datetime64[D]")
-    count = sum(map(len, new.values()))
+    count = sum(map(len, found.acquisitions.values()))
     message = (
         f"{cube.attrs['title']}, updated to {last} by {count} acquisitions, model {model.name} {model.digest}"
     )
@@ -186,8 +185,32 @@ def update(
             snapshot = writer.commit(message)
     if execution.resume:
         shutil.rmtree(finished, ignore_errors=True)
-    counts = {name: len(days) for name, days in new.items() if len(days)}
-    return Update(snapshot, True, counts, int(which.sum()), int(appended.sum()))
+    counts = {name: len(days) for name, days in found.acquisitions.items() if len(days)}
+    return Update(snapshot, True, counts, int(found.computed.sum()), int(found.appended.sum()))
+
+
+def _find_changes(
+    known: xr.DataTree,
+    scene: xr.DataTree,
+    sensors: tuple[str, ...],
+    days: np.ndarray,
+    stored_days: np.ndarray,
+    causal: bool,
+) -> _Changes:
+    """What a scene changes on ``days`` (since 1970-01-01) beside the known one, of which a store has some days."""
+    # By digests of the images and not by dates alone: a reprocessed image of a known date changes its days too.
+    new = changed_acquisitions(known, scene, sensors)
+    # The empty array gives ``concatenate`` its dtype where no sensor has anything new.
+    changed = np.unique(np.concatenate([np.empty(0, np.int64), *new.values()]))
+    # All days with an acquisition, old and new: they bound how far a new one reaches.
+    acquired = np.unique(
+        np.concatenate(
+            [to_epoch_day(scene[name]["time"].values) for name in sensors if name in scene.children]
+        )
+    )
+    appended = ~np.isin(days, to_epoch_day(stored_days))
+    # New days are computed even where no acquisition is near: the store has nothing for them.
+    return _Changes(new, changes.changed_days(days, changed, acquired, causal) | appended, appended)
 
 
 def _open_base(path: Location, model: Embedder) -> tuple[store.Store, xr.DataTree]:

@@ -71,11 +71,7 @@ def fetch(
         passes = [one for one in passes if (one.sensor, np.datetime64(one.time, "D")) not in _acquired(known)]
         if not passes and weather is None:
             return []
-    # Without --s1 and --clear: fetched dates stay when the user has to choose another radar product or detector.
-    same = replace(request, s1="any", clear=cloud_mask.SCL)
-    request_digest = hashlib.blake2b(str(same).encode(), digest_size=6).hexdigest()
-    folder = path.parent / f".{path.name}.{request_digest}.dates"
-    # Beside the scene, on the same disk, and named by the request: another request has another folder.
+    folder = _dates_folder(path, request)
     folder.mkdir(exist_ok=True)
     for done, one in enumerate(passes):
         yield f"fetching {one.name}, {done + 1} of {len(passes)}", done / len(passes)
@@ -113,6 +109,15 @@ def fetch(
     if notes:
         warnings.warn(f"{path.name}: {'; '.join(notes)}.", DataWarning, stacklevel=2)
     return left_out
+
+
+def _dates_folder(path: Path, request: Request) -> Path:
+    """Where fetched dates stay until the scene at ``path`` is whole."""
+    # Without --s1 and --clear: fetched dates stay when the user has to choose another radar product or detector.
+    same = replace(request, s1="any", clear=cloud_mask.SCL)
+    request_digest = hashlib.blake2b(str(same).encode(), digest_size=6).hexdigest()
+    # Beside the scene, on the same disk, and named by the request: another request has another folder.
+    return path.parent / f".{path.name}.{request_digest}.dates"
 
 
 def _notes(passes: list[Pass], unusable: list[str], left_out: list[str], empty: list[str]) -> list[str]:

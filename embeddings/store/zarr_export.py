@@ -61,6 +61,26 @@ def write_zarr(store: Store, path: Path, days: slice, layout: str = "cf") -> Ste
     # xarray writes coordinates and attributes; arrays are made below, since their values come box by box.
     coords.to_zarr(path, mode="w", zarr_format=2, consolidated=False)
     group = zarr.open_group(path, mode="r+", zarr_format=2)
+    _create_arrays(group, arrays, shape, box)
+    corners = list(product(*(range(0, size, step) for size, step in zip(shape, box, strict=True))))
+    for done, corner in enumerate(corners):
+        # Not the path: that is a temporary one, renamed when it is whole.
+        yield Progress("writing Zarr", done / len(corners))
+        where = tuple(slice(a, min(a + n, size)) for a, n, size in zip(corner, box, shape, strict=True))
+        # Read once per box and written to all variables: a variable at a time would read the store for each feature.
+        cube_block = store.window(slice(days.start + where[0].start, days.start + where[0].stop), *where[1:])
+        _write_box(group, where, cube_block, layout)
+    # Last, when all arrays are there: readers over HTTP then need one request for all metadata.
+    zarr.consolidate_metadata(path, zarr_format=2)
+
+
+def _create_arrays(
+    group: Any,
+    arrays: dict[str, tuple[np.dtype, int, dict[str, Any]]],
+    shape: tuple[int, ...],
+    box: tuple[int, ...],
+) -> None:
+    """Arrays (time, y, x) without values, those of several features (feature, time, y, x), in chunks of a box."""
     for name, (dtype, features, attrs) in arrays.items():
         first = (features,) if features else ()
         group.create_array(
@@ -77,24 +97,19 @@ def write_zarr(store: Store, path: Path, days: slice, layout: str = "cf") -> Ste
                 **attrs,
             },
         )
-    corners = list(product(*(range(0, size, step) for size, step in zip(shape, box, strict=True))))
-    for done, corner in enumerate(corners):
-        # Not the path: that is a temporary one, renamed when it is whole.
-        yield Progress("writing Zarr", done / len(corners))
-        where = tuple(slice(a, min(a + n, size)) for a, n, size in zip(corner, box, shape, strict=True))
-        # Read once per box and written to all variables: a variable at a time would read the store for each feature.
-        cube_block = store.window(slice(days.start + where[0].start, days.start + where[0].stop), *where[1:])
-        if layout == "cf":
-            for i, name in enumerate(cube_block["feature"].values):
-                group[str(name)][where] = cube_block["embedding"].values[..., i]
-            for name, (encode, _) in QUALITY.items():
-                group[name][where] = encode(cube_block[name].values)
-        else:
-            # Pixels that no store of a mosaic holds: floats have no _FillValue here.
-            known = dequantise(cube_block).where(cube_block["embedding"] != FEATURE_MISSING)
-            group["features"][(slice(None), *where)] = known.transpose("feature", ...).values
-    # Last, when all arrays are there: readers over HTTP then need one request for all metadata.
-    zarr.consolidate_metadata(path, zarr_format=2)
+
+
+def _write_box(group: Any, where: tuple[slice, ...], cube_block: xr.Dataset, layout: str) -> None:
+    """Write a box of the store (time, y, x, feature) to all arrays, at ``where`` in (time, y, x)."""
+    if layout == "cf":
+        for i, name in enumerate(cube_block["feature"].values):
+            group[str(name)][where] = cube_block["embedding"].values[..., i]
+        for name, (encode, _) in QUALITY.items():
+            group[name][where] = encode(cube_block[name].values)
+    else:
+        # Pixels that no store of a mosaic holds: floats have no _FillValue here.
+        known = dequantise(cube_block).where(cube_block["embedding"] != FEATURE_MISSING)
+        group["features"][(slice(None), *where)] = known.transpose("feature", ...).values
 
 
 def _bytes(cube: xr.Dataset) -> dict[str, tuple[np.dtype, int, dict[str, Any]]]:

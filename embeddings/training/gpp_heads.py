@@ -116,10 +116,7 @@ def daily(
     embedder = checkpoints.load(model, "cpu")
     # Before hours of training: a folder without land is told at once.
     measured_land = {Path(folder).name: gpp_domain.measured_land(folder, embedder, seed) for folder in land}
-    landscapes = []
-    for i in range(count):
-        yield f"simulated landscape {i + 1} of {count}", 0.5 * i / count
-        landscapes.append((yield from gpp_pixel_days.landscape(embedder, gpp_pixel_days.FIRST_SEED + i)))
+    landscapes = yield from gpp_pixel_days.landscapes(embedder, count, 0.5)
     simulated = gpp_pixel_days.flat(landscapes)
     card = _card_of_landscapes(count, embedder.digest, has_towers=bool(towers))
     measured = None

@@ -110,6 +110,34 @@ def landscape(model, seed: int) -> Steps[Landscape]:
         )
 
 
+def landscapes(model, count: int, share: float) -> Steps[list[Landscape]]:
+    """The first landscapes, on which the shipped head and those of its evaluations are trained.
+
+    Parameters
+    ----------
+    model
+        ``models.embedder.Embedder``.
+    count
+        Number of landscapes.
+    share
+        Of the whole work, 0-1, that is done after them.
+
+    Yields
+    ------
+    message, share done
+
+    Returns
+    -------
+    list of Landscape
+        Of ``PIXELS`` pixels each.
+    """
+    simulated = []
+    for i in range(count):
+        yield f"simulated landscape {i + 1} of {count}", share * i / count
+        simulated.append((yield from landscape(model, FIRST_SEED + i)))
+    return simulated
+
+
 def simulate_landscape(model, seed: int) -> Landscape:
     """Simulate a landscape, embed it, sample pixels and measure their GPP.
 

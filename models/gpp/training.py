@@ -192,12 +192,7 @@ def fit(
         drivers = shuffle_soil_water(taken.drivers, generator)
         mean, spread = head(z, taken.sw, hide_drivers(drivers, taken.is_measured, generator), corrected=False)
         own = effect[taken.site] + simulator * ~taken.is_measured[:, None]  # (n, 2)
-        fitted = mean * own[:, 0].exp() + own[:, 1]
-        # In units of an error that grows with GPP, like that of eddy covariance (Richardson et al. 2006).
-        scaled = (fitted - taken.true) / (1 + VARIANCE_SLOPE * taken.true.clamp_min(0)).sqrt()
-        error = nn.functional.huber_loss(
-            scaled, torch.zeros_like(scaled), reduction="none", delta=HUBER_DELTA
-        )
+        error = _error_of_mean(mean * own[:, 0].exp() + own[:, 1], taken.true)
         # The likelihood sees the mean detached: a wide spread must not excuse a wrong mean. It sees the mean without
         # effects: the band must hold at sites whose effects are unknown.
         nll = 0.5 * ((taken.measured - mean.detach()) / spread).square() + spread.log()
@@ -212,3 +207,10 @@ def fit(
         schedule.step()
         recent += 0.01 * (float(error.mean().detach()) - recent)
     return recent
+
+
+def _error_of_mean(fitted: Float[Tensor, "n"], true: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+    """Huber loss of predicted GPP (gC m-2 d-1) in units of an error that grows with GPP."""
+    # Like that of eddy covariance (Richardson et al. 2006).
+    scaled = (fitted - true) / (1 + VARIANCE_SLOPE * true.clamp_min(0)).sqrt()
+    return nn.functional.huber_loss(scaled, torch.zeros_like(scaled), reduction="none", delta=HUBER_DELTA)

@@ -113,15 +113,8 @@ def compare(
         Without lines and scores where fewer than two days are measured.
     """
     scene = inputs.scene
-    # What is scored must be called gpp_nt, whichever partitioning the user chose, and the other one must not take its
-    # place where it has more days.
-    tower = inputs.tower.dataset.assign(gpp_nt=inputs.tower.dataset[flux]).drop_vars(
-        "gpp_dt", errors="ignore"
-    )
-    # Days of low quality are mostly the gap filler's opinion, not a measurement.
-    observed = tower.gpp_nt.where(tower.qc >= min_qc) if "qc" in tower else tower.gpp_nt
+    tower, observed = _select_flux(inputs.tower.dataset, flux, min_qc)
     time = xr.DataArray(scene.days, dims="time", coords={"time": scene.days})
-    reasons = list(missing)
     predicted = predict_over(scene, inputs.reader, footprint)
     measured = observed.reindex(time=time).values
     unknown = xr.full_like(time, np.nan, float)
@@ -136,9 +129,7 @@ def compare(
         observed, tower, scene.days, BaselineInputs(inputs.imagery.s2, scene.weather, weights)
     )
     lines = {name: line.daily.reindex(time=time) for name, line in baselines.lines.items()}
-    # A baseline that lacks an input is named with its reason; the others still stand beside the model.
-    reasons += [f"No {LINES[name]}: {why.split(';')[0]}." for name, why in baselines.missing.items()]
-    reasons += [_with_signs(line.note) for line in baselines.lines.values() if line.note]
+    reasons = [*missing, *_notes_of(baselines)]
     model, baseline = PAIR
     if "gpp" in predicted and baseline in lines:
         lines = {model: predicted["gpp"]} | lines
@@ -161,6 +152,22 @@ def compare(
         (*reasons, *score_reasons),
         footprint,
     )
+
+
+def _select_flux(dataset: xr.Dataset, flux: str, min_qc: float) -> tuple[xr.Dataset, xr.DataArray]:
+    """The tower with the chosen partitioning as its one GPP, and that GPP on the days of sufficient quality."""
+    # What is scored must be called gpp_nt, whichever partitioning the user chose, and the other one must not take its
+    # place where it has more days.
+    tower = dataset.assign(gpp_nt=dataset[flux]).drop_vars("gpp_dt", errors="ignore")
+    # Days of low quality are mostly the gap filler's opinion, not a measurement.
+    return tower, tower.gpp_nt.where(tower.qc >= min_qc) if "qc" in tower else tower.gpp_nt
+
+
+def _notes_of(baselines: TowerBaselines) -> list[str]:
+    """Why baselines are missing, and what is to be known of the others."""
+    # A baseline that lacks an input is named with its reason; the others still stand beside the model.
+    notes = [f"No {LINES[name]}: {why.split(';')[0]}." for name, why in baselines.missing.items()]
+    return notes + [_with_signs(line.note) for line in baselines.lines.values() if line.note]
 
 
 def _score(
