@@ -28,7 +28,7 @@ def computed(log: Path, part: request.BlockWindow) -> block_files.Arrays:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_costs_only_its_block(tmp_path):
+def test_a_killed_worker_costs_a_block_of_each_worker_at_most(tmp_path):
     log, finished, killed = tmp_path / "log", [], None
     parts = [(block.rows, block.cols) for block in blocks_of(random_cube(), 8)]
     blocks = block_files.BlockFolder(partial(computed, log), tmp_path, durable=False)
@@ -42,7 +42,8 @@ def test_a_killed_worker_costs_only_its_block(tmp_path):
     assert sorted(map(str, finished)) == sorted(map(str, parts))
     assert all(blocks.has(part) for part in parts)
     begun = [line.split()[0] for line in log.read_text().splitlines()]
-    assert len(begun) <= len(parts) + 1
+    # Its own block; and of each other worker that it was handing the model to, the one that waited for it.
+    assert len(begun) <= len(parts) + 3
     assert len({*begun} - {killed}) == 3  # another took its place
 
 
